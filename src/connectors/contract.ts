@@ -1,0 +1,113 @@
+/**
+ * What a way of signing in is. A connector proves identities and knows nothing of subjects, tokens or cookies: CSRF, state,
+ * audit and the way to a subject belong to login/, oidc/ and subjects/.
+ *
+ * One folder each: <name>.ts, form.eta and locales.json where people see it, README.md; plus one line in registry.ts.
+ */
+import type { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import type { Limits } from '../http/limits.ts';
+import type { Logger } from '../log.ts';
+import type { Seal } from '../seal.ts';
+
+export type IdentityKind = 'phone' | 'email' | 'wechat_openid' | 'wechat_unionid' | 'oidc' | 'member_no';
+
+/**
+ * One thing that is one person's: (kind, issuer, external id). phone is E.164, email normalised; both have the issuer ''.
+ * wechat_openid is issued by an appid, wechat_unionid by an open-platform account.
+ */
+export type Identity = { kind: IdentityKind; issuer: string; external_id: string };
+
+/** Identities proven in one go, the one that decides the subject first. Never empty. */
+export type Proof = {
+  connector: string;
+  identities: Identity[];
+  profile?: { nickname?: string; picture?: string };
+};
+
+/** What connectors may use. */
+export type ConnectorServices = {
+  db: Database;
+  clock: Clock;
+  log: Logger;
+  seal: Seal;
+  limits: Limits;
+  smsRegions: string[];
+};
+
+export type Purpose = 'login' | 'otp' | 'link' | 'step_up';
+
+/** A code is asked for. `binding` is the browser's interaction or the client: the code is good for nothing else (rule 5). */
+export type StartInput = { to: string; purpose: Purpose; binding: string; ip: string; locale: string };
+export type Started = {
+  otp_id: string;
+  /** Seconds until another code may be asked for, and until this one expires. */
+  resend_after: number;
+  expires_in: number;
+  /** For the page that asks for the code. */
+  masked_to: string;
+};
+export type VerifyInput = { otp_id: string; code: string; purpose: Purpose; binding: string };
+
+/** A connector whose page is a form: a code goes to an address, the person types it. */
+export type FormConnector<Settings = unknown> = {
+  kind: 'form';
+  /** Also the id of its only configured instance, and the name in the form's action. */
+  name: string;
+  identity: 'phone' | 'email';
+  /** Name of the form field (contract section 3). */
+  field: 'phone' | 'email';
+  settings: z.ZodType<Settings>;
+  /** @throws phone_invalid | phone_region_refused | email_invalid | code_too_soon | too_many_requests | send_refused | upstream_unavailable */
+  start(services: ConnectorServices, settings: Settings, input: StartInput): Promise<Started>;
+  /** @throws code_wrong | code_expired | code_tries_spent */
+  verify(services: ConnectorServices, settings: Settings, input: VerifyInput): Promise<Proof>;
+};
+
+/** A connector without a page of ours: a program hands over what WeChat gave it. Configured once per appid. */
+export type ExchangeConnector<Settings = unknown> = {
+  kind: 'exchange';
+  name: string;
+  settings: z.ZodType<Settings>;
+  /** Proves the openid, and the unionid when WeChat gives one. @throws wechat_code_invalid | wechat_refused | wechat_misconfigured | upstream_unavailable */
+  exchange(services: ConnectorServices, settings: Settings, input: { login_code: string }): Promise<Proof>;
+  /** Proves a phone number of the person with this openid. Same errors. */
+  exchangePhone(
+    services: ConnectorServices,
+    settings: Settings,
+    input: { phone_code: string; openid: string },
+  ): Promise<Proof>;
+};
+
+export type Connector = FormConnector<never> | ExchangeConnector<never>;
+
+/** Keeps the settings' type inside the connector while the registry holds all of them as one list. */
+export function defineConnector<Settings>(connector: FormConnector<Settings>): FormConnector<never>;
+export function defineConnector<Settings>(connector: ExchangeConnector<Settings>): ExchangeConnector<never>;
+export function defineConnector(connector: unknown): unknown {
+  return connector;
+}
+
+/**
+ * The configured connectors as login/, oidc/ and sandbox/ use them; made by `createConnectors(services)` in registry.ts.
+ * Instance ids: 'sms', 'email', 'wechat-miniprogram:<appid>'.
+ */
+export type Connectors = {
+  /** Form connectors that are configured and enabled. */
+  forms(): Promise<{ name: string; field: 'phone' | 'email' }[]>;
+  /** @throws connector_not_configured */
+  start(name: string, input: StartInput): Promise<Started>;
+  verify(name: string, input: VerifyInput): Promise<Proof>;
+  exchange(appid: string, input: { login_code: string }): Promise<Proof>;
+  exchangePhone(appid: string, input: { phone_code: string; openid: string }): Promise<Proof>;
+  /** Stores settings, sealed. @throws invalid_fields */
+  configure(instance: {
+    id: string;
+    connector: string;
+    settings: unknown;
+    source?: 'operator' | 'sandbox';
+  }): Promise<void>;
+  /** Called by a start without the sandbox. */
+  disableSandbox(): Promise<void>;
+};

@@ -1,0 +1,107 @@
+/**
+ * The connection pool, transactions and migrations. Tables belong to the folders whose store.ts names them.
+ */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import knex, { type Knex } from 'knex';
+import pg from 'pg';
+import { StartupError } from './errors.ts';
+
+export type Database = Knex;
+
+// bigint counters stay far below 2^53, and a string in JSON would surprise every reader.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+export type DatabaseOptions = { url: string; pool?: number; application?: string };
+
+export function createDatabase({ url, pool = 10, application = 'heyi' }: DatabaseOptions): Database {
+  return knex({
+    client: 'pg',
+    connection: {
+      connectionString: url,
+      application_name: application,
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    },
+    // A request never hangs longer than this for a connection: it fails with 503 and the client retries.
+    acquireConnectionTimeout: 5_000,
+    pool: { min: 0, max: pool, idleTimeoutMillis: 30_000 },
+  });
+}
+
+const migrationsFolder = fileURLToPath(new URL('../migrations/', import.meta.url));
+
+/** Migrations by name without the file ending: knex stores the name, and calls the folder corrupt when `.ts` turns to `.js`. */
+const migrationSource: Knex.MigrationSource<string> = {
+  getMigrations: async () =>
+    readdirSync(migrationsFolder)
+      .filter((file) => /\.(ts|js)$/.test(file))
+      .map((file) => file.replace(/\.(ts|js)$/, ''))
+      .sort(),
+  getMigrationName: (name) => name,
+  getMigration: async (name) => ({ ...(await import(`../migrations/${name}.ts`)), down: forwardOnly }),
+};
+
+async function forwardOnly(): Promise<void> {
+  throw new Error('migrations only go forward: restore a backup instead');
+}
+
+const migrationLock = 0x48657969; // "Heyi"
+
+/**
+ * Brings the schema up to date. Two processes at once are safe: an advisory lock, which the database drops with the
+ * connection, orders them. knex's own lock row outlives a kill -9, so it is cleared under that lock.
+ */
+export async function migrate(url: string): Promise<string[]> {
+  const db = createDatabase({ url, pool: 2, application: 'heyi-migrate' });
+  const lock = await db.client.acquireConnection().catch((cause: unknown) => unreachable(url, cause));
+  try {
+    await lock.query('select pg_advisory_lock($1)', [migrationLock]);
+    const options: Knex.MigratorConfig = { migrationSource, tableName: 'migrations' };
+    const [completed] = await db.migrate.list(options).catch(refuseNewerSchema);
+    if (completed.length) await db.migrate.forceFreeMigrationsLock(options);
+    const [, applied] = await db.migrate.latest(options).catch(refuseNewerSchema);
+    return applied;
+  } finally {
+    await lock.query('select pg_advisory_unlock($1)', [migrationLock]).catch(() => {});
+    await db.client.releaseConnection(lock);
+    await db.destroy();
+  }
+}
+
+function refuseNewerSchema(error: Error): never {
+  if (!error.message.includes('migration directory is corrupt')) throw error;
+  throw new StartupError(
+    'The database was migrated by a newer Heyi. Start that version, or restore the backup made before it.',
+  );
+}
+
+function unreachable(url: string, cause: unknown): never {
+  const { hostname, port, pathname } = new URL(url);
+  const reason = cause instanceof Error ? cause.message || (cause as { code?: string }).code : String(cause);
+  throw new StartupError(
+    `The database ${hostname}:${port || 5432}${pathname} cannot be reached (${reason}). Check DATABASE_URL and that PostgreSQL runs.`,
+  );
+}
+
+const lostConnection = new Set([
+  '08000',
+  '08003',
+  '08006',
+  '57P01',
+  '57P02',
+  '57P03',
+  '53300',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+]);
+
+/** True when an error means that the database went away, not that the statement was wrong: such a request answers 503. */
+export function isDatabaseAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'KnexTimeoutError' || error.message.startsWith('Connection terminated')) return true;
+  if (error.message === 'timeout expired' || error.message.includes('Unable to acquire a connection')) return true;
+  return lostConnection.has((error as { code?: string }).code ?? '');
+}

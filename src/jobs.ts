@@ -1,0 +1,53 @@
+/**
+ * Background work on pg-boss. A job is enqueued inside the caller's transaction, so it exists exactly when the change
+ * that asked for it does. Job names are `noun.verb`.
+ */
+import type { Knex } from 'knex';
+import { fromKnex, PgBoss } from 'pg-boss';
+import type { Logger } from './log.ts';
+
+export type JobHandler = (data: unknown) => Promise<void>;
+
+export type Jobs = {
+  /** Enqueues one job; with a transaction it becomes visible with its commit. */
+  send(name: string, data: object, trx?: Knex.Transaction): Promise<void>;
+  /** Registers the handler, and for cron work its schedule (UTC). Called while wiring, before start. */
+  handle(name: string, handler: JobHandler, options?: { cron?: string }): void;
+  start(): Promise<void>;
+  /** Lets running jobs end. */
+  stop(): Promise<void>;
+};
+
+export function createJobs({ url, log, work }: { url: string; log: Logger; work: boolean }): Jobs {
+  const boss = new PgBoss({
+    connectionString: url,
+    max: 3,
+    application_name: 'heyi-jobs',
+    supervise: work,
+    schedule: work,
+  });
+  boss.on('error', (error: unknown) => log.error({ err: error }, 'jobs: queue error'));
+  const handlers = new Map<string, { handler: JobHandler; cron?: string }>();
+  let started = false;
+  return {
+    handle: (name, handler, options = {}) => void handlers.set(name, { handler, ...options }),
+    async send(name, data, trx) {
+      await boss.send(name, data, trx ? { db: fromKnex(trx) } : {});
+    },
+    async start() {
+      await boss.start();
+      started = true;
+      for (const [name, { handler, cron }] of handlers) {
+        await boss.createQueue(name);
+        if (!work) continue;
+        await boss.work(name, async (batch) => {
+          for (const job of batch) await handler(job.data);
+        });
+        if (cron) await boss.schedule(name, cron);
+      }
+    },
+    async stop() {
+      if (started) await boss.stop({ graceful: true, timeout: 10_000 });
+    },
+  };
+}
