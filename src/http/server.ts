@@ -1,0 +1,114 @@
+/**
+ * The Koa application that every listener of ours starts from: request ids, one log line a request, errors rendered in one
+ * place, security headers, the client's address, and a stop that lets requests in flight be answered.
+ * Leaves routes to the feature folders.
+ */
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import Koa from 'koa';
+import { isDatabaseAway } from '../database.ts';
+import { AppError, fail } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { type Address, clientAddress } from './client-address.ts';
+import { securityHeaders } from './security-headers.ts';
+
+/** What every request carries in ctx.state. */
+export type RequestState = { requestId: string; ip: string };
+export type Context = Koa.ParameterizedContext<RequestState>;
+export type Middleware = Koa.Middleware<RequestState>;
+
+export type KoaOptions = {
+  log: Logger;
+  trustProxy: Address;
+  /** Renders the error as a page when the client asked for HTML; JSON otherwise. */
+  errorPage?: (ctx: Context, error: AppError) => Promise<void> | void;
+  https: boolean;
+};
+
+export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Koa<RequestState> {
+  const koa = new Koa<RequestState>();
+  koa.silent = true;
+  koa.use(async (ctx, next) => {
+    const startedAt = process.hrtime.bigint();
+    ctx.state.requestId = randomUUID();
+    ctx.state.ip = clientAddress(ctx.req, trustProxy);
+    ctx.set('X-Request-Id', ctx.state.requestId);
+    try {
+      await next();
+      if (ctx.status === 404 && ctx.body === undefined && ctx.respond !== false) throw fail('not_found');
+      if (ctx.status === 405 && !ctx.body) throw fail('method_not_allowed');
+    } catch (error) {
+      await renderError(ctx, error, { log, errorPage });
+    }
+    const ms = Number(process.hrtime.bigint() - startedAt) / 1e6;
+    // The path alone: query strings carry codes and tokens (threat G1).
+    log.info(
+      { request_id: ctx.state.requestId, method: ctx.method, path: ctx.path, status: ctx.status, ms: Math.round(ms) },
+      'request',
+    );
+  });
+  koa.use(securityHeaders({ https }));
+  return koa;
+}
+
+type ErrorRendering = { log: Logger; errorPage: KoaOptions['errorPage'] };
+
+async function renderError(ctx: Context, thrown: unknown, { log, errorPage }: ErrorRendering): Promise<void> {
+  const error = toAppError(thrown);
+  const request_id = ctx.state.requestId;
+  if (error.status >= 500)
+    log.error({ request_id, path: ctx.path, code: error.code, err: error.cause ?? error }, 'request failed');
+  ctx.status = error.status;
+  ctx.set('Cache-Control', 'no-store');
+  if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
+  if (errorPage && ctx.accepts('json', 'html') === 'html') {
+    await errorPage(ctx, error);
+    return;
+  }
+  ctx.body = {
+    error: { code: error.code, message: error.message, request_id, ...(error.fields && { fields: error.fields }) },
+  };
+}
+
+/** Unknown errors show as `internal` with the request id; what a client sent wrongly never becomes a 500. */
+export function toAppError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  if (isDatabaseAway(thrown)) return fail('database_unavailable', { cause: thrown, retryAfterSeconds: 2 });
+  const status = thrown instanceof Error && 'status' in thrown ? thrown.status : undefined;
+  if (status === 413) return fail('payload_too_large', { cause: thrown });
+  // URIError: a malformed percent sequence in the path.
+  if (thrown instanceof URIError || status === 400) return fail('bad_request', { cause: thrown });
+  return fail('internal', { cause: thrown });
+}
+
+export type Listener = { port: number; stop(): Promise<void> };
+
+/** @throws the listen error (EADDRINUSE, EACCES) of node. Port 0 takes a free one. */
+export async function listen(
+  koa: Koa<RequestState>,
+  { port, host }: { port: number; host: string },
+): Promise<Listener> {
+  const server = createServer(
+    // A slow sender holds a socket, not the process (threat F8); the parser stays strict (G14).
+    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 5_000, maxHeaderSize: 16_384 },
+    koa.callback(),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  return { port: address && typeof address === 'object' ? address.port : port, stop: () => drain(server) };
+}
+
+/** Answers what is in flight, then closes; a connection that will not end is cut after 10 seconds. */
+async function drain(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  // A keep-alive connection becomes idle only after its answer: look again until all are gone.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const cut = setTimeout(() => server.closeAllConnections(), 10_000);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(cut);
+}
