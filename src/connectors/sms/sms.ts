@@ -1,0 +1,28 @@
+/** Sign-in by a code sent to a phone. Owns what is particular to phones; codes and limits are one-time-code.ts, providers gateway.ts. */
+import { defineConnector } from '../contract.ts';
+import { startCode, verifyCode } from '../one-time-code.ts';
+import { maskPhone, parsePhone } from '../phone-number.ts';
+import { createGateway, type SmsSettings, smsSettings } from './gateway.ts';
+
+export const sms = defineConnector<SmsSettings>({
+  kind: 'form',
+  name: 'sms',
+  identity: 'phone',
+  field: 'phone',
+  settings: smsSettings,
+  async start(services, settings, input) {
+    const phone = parsePhone(input.to, services.smsRegions);
+    const send = createGateway(services, settings);
+    return startCode(services, input, {
+      channel: 'sms',
+      recipient: phone,
+      masked_to: maskPhone(phone),
+      perMinute: settings.sends_per_minute,
+      send: (message) => send({ phone, ...message }),
+    });
+  },
+  async verify(services, _settings, input) {
+    const phone = await verifyCode(services, 'sms', input);
+    return { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: phone }] };
+  },
+});

@@ -1,0 +1,128 @@
+/**
+ * Sign-in inside a mini-program: the code of wx.login proves the person's openid (and unionid), the code of the phone-number
+ * button proves a phone number of the same person. Only what WeChat itself tells our server counts (threat C4).
+ *
+ * session_key is dropped here, unread: nothing of ours needs it, and what is not kept cannot leak (threat C5).
+ */
+import { z } from 'zod';
+import { fail } from '../../errors.ts';
+import { type ConnectorServices, defineConnector, type Identity } from '../contract.ts';
+import { parsePhone } from '../phone-number.ts';
+import { isSafeBase } from '../upstream.ts';
+import { withAccessToken } from '../wechat/access-token.ts';
+import { callWechat } from '../wechat/client.ts';
+import { explain } from '../wechat/errors.ts';
+
+const name = 'wechat-miniprogram';
+
+const miniprogramSettings = z.object({
+  appid: z.string().regex(/^wx[0-9a-z]{8,30}$/i, 'looks like wx0123456789abcdef'),
+  secret: z.string().min(1).max(128),
+  /** Our name for the open-platform account this app is bound to: apps with the same name share unionids. */
+  open_platform: z.string().min(1).max(64).nullable().default(null),
+  base_url: z
+    .string()
+    .default('https://api.weixin.qq.com')
+    .refine(isSafeBase, 'must be an https address (http only on this machine)'),
+});
+export type MiniprogramSettings = z.infer<typeof miniprogramSettings>;
+
+export const wechatMiniprogram = defineConnector<MiniprogramSettings>({
+  kind: 'exchange',
+  name,
+  settings: miniprogramSettings,
+  async exchange(services, settings, { login_code }) {
+    const answer = await explained(services, settings, () => code2Session(settings, login_code));
+    return { connector: name, identities: identitiesOf(services, settings, answer) };
+  },
+  async exchangePhone(services, settings, { phone_code, openid }) {
+    const answer = await explained(services, settings, () =>
+      withAccessToken(services, settings, (access_token) =>
+        callWechat({
+          api: 'wxa/business/getuserphonenumber',
+          base_url: settings.base_url,
+          query: { access_token },
+          // With the openid WeChat itself checks that the number is this person's (threat C7).
+          body: { code: acceptable(phone_code), openid },
+          repeatable: false,
+        }),
+      ),
+    );
+    const phone = phoneOf(services, settings, answer);
+    return { connector: name, identities: [{ kind: 'phone', issuer: '', external_id: phone }] };
+  },
+});
+
+function code2Session({ appid, secret, base_url }: MiniprogramSettings, code: string) {
+  return callWechat({
+    api: 'sns/jscode2session',
+    base_url,
+    query: { appid, secret, js_code: acceptable(code), grant_type: 'authorization_code' },
+    repeatable: false,
+  });
+}
+
+/** What cannot be a code is not sent: WeChat counts and charges by the call. */
+function acceptable(code: string): string {
+  if (!/^[\x21-\x7e]{1,512}$/.test(code)) throw fail('wechat_code_invalid');
+  return code;
+}
+
+async function explained<T>(
+  { log }: ConnectorServices,
+  { appid }: MiniprogramSettings,
+  call: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw explain(error, { log, appid, connector: name });
+  }
+}
+
+const sessionAnswer = z.object({
+  openid: z.string().regex(/^[\w-]{1,128}$/),
+  unionid: z
+    .string()
+    .regex(/^[\w-]{1,128}$/)
+    .nullish()
+    .catch(undefined),
+});
+
+/** openid first: it is there always, and it is what decides when a unionid comes late (identity rule 4). */
+function identitiesOf({ log }: ConnectorServices, settings: MiniprogramSettings, answer: unknown): Identity[] {
+  const session = sessionAnswer.safeParse(answer);
+  if (!session.success) throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
+  const { openid, unionid } = session.data;
+  const identities: Identity[] = [{ kind: 'wechat_openid', issuer: settings.appid, external_id: openid }];
+  if (unionid && settings.open_platform) {
+    identities.push({ kind: 'wechat_unionid', issuer: settings.open_platform, external_id: unionid });
+  } else if (unionid) {
+    log.warn(
+      { connector: name, appid: settings.appid },
+      'wechat: unionids come, but open_platform is not set: people are not joined over apps',
+    );
+  }
+  return identities;
+}
+
+const phoneAnswer = z.object({
+  phone_info: z.object({
+    // WeChat's own examples show the country code as a string and as a number.
+    purePhoneNumber: z.union([z.string(), z.number()]).transform(String),
+    countryCode: z.union([z.string(), z.number()]).transform((code) => String(code).replace(/^(\+|00)/, '')),
+    watermark: z.object({ appid: z.string() }),
+  }),
+});
+
+function phoneOf({ log }: ConnectorServices, { appid }: MiniprogramSettings, answer: unknown): string {
+  const parsed = phoneAnswer.safeParse(answer);
+  if (!parsed.success) throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
+  const { purePhoneNumber, countryCode, watermark } = parsed.data.phone_info;
+  if (watermark.appid !== appid) {
+    log.warn({ connector: name, appid }, 'wechat: a phone number came with the watermark of another app');
+    throw fail('wechat_code_invalid');
+  }
+  // Every country: the number is proven already, no message has to be paid for.
+  return parsePhone(`+${countryCode}${purePhoneNumber}`);
+}
