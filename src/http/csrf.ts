@@ -21,7 +21,7 @@ export function createCsrf({ seal, publicUrl }: { seal: Seal; publicUrl: string 
   const tokenFor = (value: string) => createHmac('sha256', key).update(value).digest();
   return {
     token(ctx) {
-      let value = ctx.cookies.get(cookie);
+      let value = ctx.cookies.get(cookie, { signed: false });
       if (!value || value.length > 64) {
         value = randomBytes(18).toString('base64url');
         // node:http does not see https behind a proxy, and the cookie library would refuse "secure".
@@ -34,7 +34,7 @@ export function createCsrf({ seal, publicUrl }: { seal: Seal; publicUrl: string 
       const origin = ctx.get('origin');
       if (origin && origin !== 'null' && origin !== publicUrl) throw fail('form_expired');
       if (ctx.get('sec-fetch-site') === 'cross-site') throw fail('form_expired');
-      const value = ctx.cookies.get(cookie);
+      const value = ctx.cookies.get(cookie, { signed: false });
       const sent = Buffer.from(form.csrf ?? '', 'base64url');
       if (!value || sent.length !== 32 || !timingSafeEqual(sent, tokenFor(value))) throw fail('form_expired');
     },

@@ -10,7 +10,10 @@ export type Language = (typeof languages)[number];
 export type Translate = (key: string, values?: Record<string, unknown>) => string;
 
 export type I18n = {
-  /** The reader's language: ?lang=, ?ui_locales=, the language cookie, Accept-Language; else Chinese. */
+  /**
+   * The reader's language: ?lang=, the choice kept in the cookie, what the client asked for (ui_locales), Accept-Language; else
+   * Chinese.
+   */
   languageOf(ctx: Context): Language;
   translator(language: Language): Translate;
   /** Keeps the reader's choice for a year. */
@@ -23,7 +26,9 @@ export function createI18n(): I18n {
   const instance = load();
   return {
     languageOf(ctx) {
-      const asked = [ctx.query.lang, ctx.query.ui_locales, ctx.cookies.get(cookie)].flatMap((value) =>
+      // Unsigned on purpose: the engine's context has signing keys, and both must read the same cookie.
+      const chosen = ctx.cookies.get(cookie, { signed: false });
+      const asked = [ctx.query.lang, chosen, ctx.state.uiLocales, ctx.query.ui_locales].flatMap((value) =>
         String(value ?? '').split(' '),
       );
       return asked.map(parse).find(Boolean) ?? parse(ctx.acceptsLanguages('zh-CN', 'zh', 'en') || '') ?? 'zh-CN';

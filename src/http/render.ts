@@ -9,23 +9,41 @@ import { Eta } from 'eta';
 import { projectRoot } from '../config.ts';
 import { fail } from '../errors.ts';
 import type { Csrf } from './csrf.ts';
-import type { I18n } from './i18n.ts';
+import type { I18n, Language } from './i18n.ts';
 import type { Context, Middleware } from './server.ts';
 
 export type Render = (ctx: Context, view: string, values?: Record<string, unknown>) => void;
 
-/** Every page gets: t (translate), language, csrf (hidden field's value), asset (versioned URL of a static file), path. */
+/**
+ * Every page gets: t (translate), language, csrf (hidden field's value), asset (versioned URL of a static file), path, and
+ * languageUrl: this page in the other language, undefined for an answer to a post unless the view's values name it.
+ */
 export function createRender({ i18n, csrf }: { i18n: I18n; csrf: Csrf }): Render {
   const eta = createEta();
   return (ctx, view, values = {}) => {
     const language = i18n.languageOf(ctx);
     if (ctx.query.lang) i18n.remember(ctx, language);
-    const shared = { t: i18n.translator(language), language, csrf: csrf.token(ctx), asset: assetUrl, path: ctx.path };
+    const shared = {
+      t: i18n.translator(language),
+      language,
+      languageUrl: languageUrl(ctx, language),
+      csrf: csrf.token(ctx),
+      asset: assetUrl,
+      path: ctx.path,
+    };
     ctx.set('Cache-Control', 'no-store');
     ctx.set('Content-Language', language);
     ctx.type = 'html';
     ctx.body = eta.render(view, { ...shared, ...values });
   };
+}
+
+/** Relative, so that whatever the path is (`//elsewhere`), it stays on our origin (threat E9). */
+function languageUrl(ctx: Context, language: Language): string | undefined {
+  if (ctx.method !== 'GET') return undefined;
+  const query = new URLSearchParams(ctx.querystring);
+  query.set('lang', language === 'en' ? 'zh-CN' : 'en');
+  return `?${query}`;
 }
 
 function createEta(): Eta {

@@ -13,7 +13,12 @@ import { type Address, clientAddress } from './client-address.ts';
 import { securityHeaders } from './security-headers.ts';
 
 /** What every request carries in ctx.state. */
-export type RequestState = { requestId: string; ip: string };
+export type RequestState = {
+  requestId: string;
+  ip: string;
+  /** Languages that the client of this sign-in asked for. */
+  uiLocales?: string;
+};
 export type Context = Koa.ParameterizedContext<RequestState>;
 export type Middleware = Koa.Middleware<RequestState>;
 
