@@ -199,3 +199,8 @@ function developmentSecret(dataDir: string): string {
   }
   return readFileSync(file, 'utf8').trim();
 }
+
+/** npm that is killed does not always tell its child, so main watches it; a server started by hand may outlive its shell. */
+export function startedByNpm(): boolean {
+  return process.env.npm_lifecycle_event !== undefined;
+}

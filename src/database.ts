@@ -56,6 +56,7 @@ export async function migrate(url: string): Promise<string[]> {
   const db = createDatabase({ url, pool: 2, application: 'heyi-migrate' });
   const lock = await db.client.acquireConnection().catch((cause: unknown) => unreachable(url, cause));
   try {
+    await refuseOldServer(lock);
     await lock.query('select pg_advisory_lock($1)', [migrationLock]);
     const options: Knex.MigratorConfig = { migrationSource, tableName: 'migrations' };
     const [completed] = await db.migrate.list(options).catch(refuseNewerSchema);
@@ -67,6 +68,13 @@ export async function migrate(url: string): Promise<string[]> {
     await db.client.releaseConnection(lock);
     await db.destroy();
   }
+}
+
+async function refuseOldServer(client: pg.Client): Promise<void> {
+  const { rows } = await client.query('show server_version_num');
+  const major = Math.floor(Number(rows[0].server_version_num) / 10_000);
+  if (major < 14)
+    throw new StartupError(`PostgreSQL ${major} is too old: DATABASE_URL must name PostgreSQL 14 or newer.`);
 }
 
 function refuseNewerSchema(error: Error): never {
