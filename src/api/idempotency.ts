@@ -61,6 +61,6 @@ export async function writeOnce<Answer>(
 }
 
 /** Expired keys have no effect any more; this keeps the table small. */
-export function handleApiJobs({ db, jobs }: { db: Database; jobs: Jobs }): void {
+export function handleApiJobs({ db, jobs }: { db: Database; jobs: Pick<Jobs, 'handle'> }): void {
   jobs.handle('idempotency_key.purge', async () => void (await deleteExpiredKeys(db)), { cron: '23 * * * *' });
 }

@@ -10,6 +10,7 @@ import { AppError, fail } from '../errors.ts';
 import { timeline } from '../events/timeline.ts';
 import { profileOf } from '../profiles/profile.ts';
 import { currentSubject, findByIdentity, identitiesOf, type Subject } from '../subjects/subjects.ts';
+import { text } from './fields.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
 import { route } from './services.ts';
 
@@ -22,10 +23,10 @@ const kinds = [
   'member_no',
 ] as const satisfies IdentityKind[];
 const kind = z.enum(kinds);
-const issuer = z.string().meta({
+const issuer = {
   description:
     'appid for `wechat_openid`, open-platform account for `wechat_unionid`, issuer URL for `oidc`; empty for the other kinds.',
-});
+};
 const subjectId = z.uuid();
 const requestedSubject = z.object({ sub: z.string() });
 
@@ -44,7 +45,7 @@ const identityBody = z
   .object({
     id: z.uuid(),
     kind,
-    issuer,
+    issuer: z.string().meta(issuer),
     external_id: z.string().meta({ description: 'Masked unless the token has the scope `subjects:pii`.' }),
     verified_at: timestamp,
     last_used_at: timestamp,
@@ -84,16 +85,8 @@ const consentBody = z
 const lookupBody = z
   .strictObject({
     kind,
-    // A NUL would be refused by the database; no identity has control characters.
-    value: z
-      .string()
-      .min(1)
-      .max(320)
-      .regex(/^\P{Cc}*$/u, 'must not hold control characters'),
-    issuer: issuer
-      .max(320)
-      .regex(/^\P{Cc}*$/u, 'must not hold control characters')
-      .default(''),
+    value: text(320).min(1),
+    issuer: text(320).default('').meta(issuer),
   })
   .superRefine((body, check) => {
     const needed = ['wechat_openid', 'wechat_unionid', 'oidc'].includes(body.kind);

@@ -23,7 +23,7 @@ export type Send = (
 
 /** Call within beforeAll. */
 export async function serveRouter(
-  make: (log: Logger) => Router<RequestState>,
+  make: (log: Logger) => Router<RequestState>[],
 ): Promise<{ send: Send; log: () => string }> {
   const lines: string[] = [];
   const destination = new Writable({
@@ -34,7 +34,7 @@ export async function serveRouter(
   });
   const log = createLogger({ level: 'info', destination });
   const koa = createKoa({ log, trustProxy: false, https: true });
-  koa.use(make(log).routes());
+  for (const router of make(log)) koa.use(router.routes());
   const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
   afterAll(() => listener.stop());
   const send: Send = async (method, path, { token, body, headers = {} } = {}) => {

@@ -63,14 +63,14 @@ const tokens: Record<string, { client_id: string; scopes: string[]; sub?: string
 let send: Send;
 let log: () => string;
 beforeAll(async () => {
-  ({ send, log } = await serveRouter((log) =>
+  ({ send, log } = await serveRouter((log) => [
     mountRoutes(routes, {
       prefix: '/api/test',
       services: { greeting: 'hello' },
       log,
       authenticate: async (bearer) => (Object.hasOwn(tokens, bearer) ? tokens[bearer] : undefined),
     }),
-  ));
+  ]));
 });
 const token = 'good';
 

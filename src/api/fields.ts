@@ -1,0 +1,24 @@
+/** Field schemas that several nouns share. */
+import { z } from 'zod';
+
+/** A NUL would be refused by the database, and other control characters have no place in a name or an id. */
+export function text(longest: number) {
+  return z
+    .string()
+    .max(longest)
+    .regex(/^\P{Cc}*$/u, 'must not hold control characters');
+}
+
+export const name = text(100).min(1).meta({ description: 'Shown to people and in the admin console.' });
+
+/** An open list: a company names its own. */
+export const channel = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]{0,39}$/, 'must be lower-case letters, digits and underscores')
+  .meta({
+    description: 'Built in: website, miniprogram, official_account, app, store, wecom, server. Others are allowed.',
+  });
+
+export const source = z
+  .enum(['operator', 'sandbox'])
+  .meta({ description: '`sandbox`: seeded by the sandbox, and disabled by the next start without it.' });

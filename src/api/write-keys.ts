@@ -1,0 +1,82 @@
+/** Keys by which websites, mini-programs and servers send events. */
+import { z } from 'zod';
+import { recordAudit } from '../audit/audit.ts';
+import { createWriteKey, listWriteKeys } from '../events/write-keys.ts';
+import { channel, name, source, text } from './fields.ts';
+import { idempotencyHeaders, writeOnce } from './idempotency.ts';
+import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
+import { route } from './services.ts';
+
+const trust = z.enum(['claimed', 'bound', 'token', 'server']);
+
+/** `https://www.example.com`: what a browser sends as Origin, so a path or a slash at the end would never match. */
+const origin = z
+  .string()
+  .max(300)
+  .refine(
+    (value) => URL.canParse(value) && new URL(value).origin === value,
+    'must be an origin such as https://www.example.com',
+  );
+
+const settings = {
+  kind: z.enum(['client', 'server']).meta({
+    description: '`client` may be public and speaks for anonymous ids; `server` is secret and may name any person.',
+  }),
+  name,
+  client_ids: z.array(text(200)).max(100).meta({ description: 'Clients whose tokens this key speaks for.' }),
+  origins: z.array(origin).max(100).meta({ description: 'Websites that may use the key from a browser (CORS).' }),
+  channel: channel.nullable().meta({ description: 'Channel of events that do not name one.' }),
+  catalogue: z
+    .record(text(200), trust)
+    .meta({ description: 'Least trust an event needs to count, where this key differs from the catalogue.' }),
+};
+
+const writeKeyBody = z
+  .object({ id: z.int(), ...settings, is_enabled: z.boolean(), source, created_at: timestamp })
+  .meta({ id: 'WriteKey' });
+
+const shared = { tag: 'Settings', scopes: ['settings:write'], path: '/write-keys' };
+
+export const writeKeyRoutes = [
+  route({
+    ...shared,
+    method: 'get',
+    id: 'listWriteKeys',
+    summary: 'The write keys, without their secret',
+    query: pageQuery,
+    answer: pageOf(writeKeyBody),
+    handle: async ({ db }, { query }) =>
+      paginate(await listWriteKeys(db), ({ id }) => String(id).padStart(10, '0'), query),
+  }),
+  route({
+    ...shared,
+    method: 'post',
+    id: 'createWriteKey',
+    summary: 'Make a write key',
+    description: 'The key is answered here and never again.',
+    headers: idempotencyHeaders,
+    body: z.strictObject({
+      ...settings,
+      client_ids: settings.client_ids.default([]),
+      origins: settings.origins.default([]),
+      channel: channel.optional(),
+      catalogue: settings.catalogue.default({}),
+    }),
+    status: 201,
+    answer: z.object({ id: z.int(), key: z.string() }).meta({ id: 'NewWriteKey' }),
+    errors: ['idempotency_key_reused'],
+    handle(services, { body, caller, headers, request_id, ip }) {
+      return writeOnce(services, { caller, operation: 'createWriteKey', body, headers }, async (trx) => {
+        const made = await createWriteKey({ db: trx, seal: services.seal }, body);
+        const { client_id } = caller;
+        const actor = { actor_kind: 'client' as const, actor_id: client_id, client_id, ip, request_id };
+        await recordAudit(trx, {
+          ...actor,
+          action: 'write_key.created',
+          details: { write_key_id: made.id, kind: body.kind },
+        });
+        return made;
+      });
+    },
+  }),
+];

@@ -1,0 +1,82 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { apiRoutes, routes } from '../../src/api/routes.ts';
+import { type Scope, scopes } from '../../src/api/services.ts';
+import { createSeal } from '../../src/seal.ts';
+import { testDatabase } from '../helpers/database.ts';
+import { type Send, serveRouter } from './http.ts';
+
+const { db } = await testDatabase();
+const seal = createSeal('a secret of the scopes test, long enough');
+const allScopes = Object.keys(scopes) as Scope[];
+
+/** A token names its scopes, with dots for colons: `subjects.read~settings.write`. */
+const tokenOf = (...given: string[]) => given.join('~').replaceAll(':', '.') || 'none';
+
+let send: Send;
+beforeAll(async () => {
+  ({ send } = await serveRouter((log) => [
+    apiRoutes({
+      db,
+      seal,
+      log,
+      authenticate: async (bearer) => {
+        if (bearer === 'of-another-audience') return undefined;
+        const [given = '', sub] = bearer.split('--');
+        return { client_id: 'machine', scopes: given.replaceAll('.', ':').split('~'), ...(sub && { sub }) };
+      },
+    }),
+  ]));
+});
+
+const nobody = '018f0000-0000-7000-8000-000000000000';
+const cases = routes.map((route) => ({
+  name: `${route.method.toUpperCase()} ${route.path}`,
+  method: route.method.toUpperCase(),
+  path: `/api/v1${route.path.replace('{sub}', nobody)}`,
+  body: route.method === 'get' ? undefined : {},
+  needed: route.scopes,
+}));
+
+/** Contract section 5, written down a second time: a route that loses its scope is noticed here. */
+const contract: Record<string, Scope[]> = {
+  'POST /subjects/lookup': ['subjects:read'],
+  'GET /subjects/{sub}': ['subjects:read'],
+  'GET /subjects/{sub}/identities': ['subjects:read'],
+  'GET /subjects/{sub}/events': ['subjects:read'],
+  'GET /subjects/{sub}/profile': ['subjects:read'],
+  'GET /subjects/{sub}/consents': ['subjects:read'],
+  'GET /clients': ['settings:write'],
+  'POST /clients': ['settings:write'],
+  'GET /write-keys': ['settings:write'],
+  'POST /write-keys': ['settings:write'],
+};
+
+test('every route asks for the scope that the contract says', () => {
+  expect(Object.fromEntries(cases.map(({ name, needed }) => [name, needed]))).toEqual(contract);
+});
+
+describe.each(cases)('D17–D19: $name', ({ method, path, body, needed }) => {
+  const answerTo = async (token?: string) => (await send(method, path, { ...(token && { token }), body })).status;
+
+  test('401 without a token, and with one of another audience', async () => {
+    expect(await answerTo()).toBe(401);
+    expect(await answerTo('of-another-audience')).toBe(401);
+  });
+
+  test.each(allScopes)('the scope %s alone', async (scope) => {
+    const isEnough = needed.every((needed) => needed === scope);
+    const status = await answerTo(tokenOf(scope));
+    // Admitted callers get past the door: nobody is there, or fields are missing.
+    expect(isEnough ? [200, 400, 404] : [403]).toContain(status);
+  });
+
+  test('403 with every scope but the one it needs, and with none', async () => {
+    expect(await answerTo(tokenOf(...allScopes.filter((scope) => !needed.includes(scope))))).toBe(403);
+    expect(await answerTo(tokenOf('openid', 'events:write', 'me:read', 'me:write'))).toBe(403);
+    expect(await answerTo(tokenOf())).toBe(403);
+  });
+
+  test("403 for a person's token, even with every scope (D19)", async () => {
+    expect(await answerTo(`${tokenOf(...allScopes)}--${nobody}`)).toBe(403);
+  });
+});

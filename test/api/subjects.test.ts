@@ -1,0 +1,274 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { apiRoutes } from '../../src/api/routes.ts';
+import type { Identity } from '../../src/connectors/contract.ts';
+import { recordConsents } from '../../src/consent/consent.ts';
+import { createSeal } from '../../src/seal.ts';
+import { resolveSubject } from '../../src/subjects/resolve.ts';
+import { testDatabase } from '../helpers/database.ts';
+import { type Answer, type Send, serveRouter } from './http.ts';
+
+const { db } = await testDatabase();
+const seal = createSeal('a secret of the subjects test, long enough');
+
+const tokens: Record<string, string[]> = { reader: ['subjects:read'], officer: ['subjects:read', 'subjects:pii'] };
+
+let send: Send;
+let log: () => string;
+beforeAll(async () => {
+  ({ send, log } = await serveRouter((log) => [
+    apiRoutes({
+      db,
+      seal,
+      log,
+      authenticate: async (bearer) => ({ client_id: `machine-${bearer}`, scopes: tokens[bearer] ?? [] }),
+    }),
+  ]));
+});
+const get = (path: string, token = 'reader') => send('GET', `/api/v1${path}`, { token });
+const lookup = (body: unknown) => send('POST', '/api/v1/subjects/lookup', { token: 'reader', body });
+const data = (answer: Answer) => answer.body.data as Record<string, unknown>[];
+
+async function person(...identities: Identity[]): Promise<string> {
+  const [first, ...others] = identities.map((identity) => ({ connector: 'test', identities: [identity] }));
+  if (!first) throw new Error('a person needs an identity');
+  const { sub } = await resolveSubject(
+    { db, seal },
+    { proofs: [first, ...others], create: true, context: { channel: 'website' } },
+  );
+  return sub;
+}
+
+const phone = (external_id: string): Identity => ({ kind: 'phone', issuer: '', external_id });
+const openid = (external_id: string, issuer = 'wxapp1'): Identity => ({ kind: 'wechat_openid', issuer, external_id });
+
+/** What a merge writes; merging itself is staff's work elsewhere. */
+async function absorb(absorbed: string, survivor: string): Promise<string> {
+  const merge_id = crypto.randomUUID();
+  await db('subjects').where({ id: absorbed }).update({ status: 'absorbed' });
+  await db('subject_aliases').insert({ absorbed_id: absorbed, survivor_id: survivor, merge_id });
+  return merge_id;
+}
+
+const nobody = '018f0000-0000-7000-8000-000000000000';
+const noSubs = [
+  nobody,
+  'not-a-uuid',
+  '%00',
+  `${nobody}%00`,
+  "' or 1=1 --",
+  '__proto__',
+  'constructor',
+  '..%2fclients',
+  'x'.repeat(4000),
+  '%F0%9F%92%A9',
+  nobody.toUpperCase().replace('F', 'G'),
+].map((sub) => encodeURI(decodeURIComponent(sub) === sub ? sub : '') || sub);
+
+describe('POST /subjects/lookup', () => {
+  test.each([['+8613800138001'], ['13800138001'], ['+86 138 0013 8001'], ['１３８００１３８００１']])(
+    '200 for a phone number written as %s',
+    async (value) => {
+      const sub = await person(phone('+8613800138001'));
+      expect(await lookup({ kind: 'phone', value })).toMatchObject({
+        status: 200,
+        body: {
+          sub,
+          requested_sub: sub,
+          status: 'active',
+          merge_id: null,
+          created_at: expect.stringMatching(/^20.*Z$/),
+        },
+      });
+    },
+  );
+
+  test('200 for an e-mail in other letters', async () => {
+    const sub = await person({ kind: 'email', issuer: '', external_id: 'li@example.com' });
+    expect((await lookup({ kind: 'email', value: ' Li@Example.COM ' })).body.sub).toBe(sub);
+  });
+
+  test('200 for an openid of the app that issued it, 404 of another app (C8)', async () => {
+    const sub = await person(openid('oLookup-000000000000000001'));
+    expect(
+      (await lookup({ kind: 'wechat_openid', value: 'oLookup-000000000000000001', issuer: 'wxapp1' })).body.sub,
+    ).toBe(sub);
+    expect(
+      (await lookup({ kind: 'wechat_openid', value: 'oLookup-000000000000000001', issuer: 'wxapp2' })).status,
+    ).toBe(404);
+  });
+
+  test('200 with the survivor for an identity of an absorbed subject', async () => {
+    const [a, b] = [await person(phone('+8613800138002')), await person(phone('+8613800138003'))];
+    await absorb(a, b);
+    expect((await lookup({ kind: 'phone', value: '13800138002' })).body.sub).toBe(b);
+  });
+
+  test('404 for somebody nobody knows', async () => {
+    expect(await lookup({ kind: 'phone', value: '13900139000' })).toMatchObject({
+      status: 404,
+      body: { error: { code: 'unknown_person' } },
+    });
+  });
+
+  test.each([
+    ['no phone number', { kind: 'phone', value: 'abc' }, 'phone_invalid', ['value']],
+    ['no e-mail', { kind: 'email', value: 'a@x\r\nBcc: b' }, 'invalid_fields', ['value']],
+    ['no e-mail either', { kind: 'email', value: 'a@@b' }, 'email_invalid', ['value']],
+    ['an unknown kind', { kind: 'nickname', value: 'x' }, 'invalid_fields', ['kind']],
+    ['no issuer', { kind: 'wechat_openid', value: 'o1' }, 'invalid_fields', ['issuer']],
+    ['an issuer too many', { kind: 'phone', value: '13800138000', issuer: 'x' }, 'invalid_fields', ['issuer']],
+    ['a NUL', { kind: 'wechat_openid', value: 'o\u0000', issuer: 'wx\u0000' }, 'invalid_fields', ['issuer', 'value']],
+    ['a huge value', { kind: 'member_no', value: 'x'.repeat(10_000) }, 'invalid_fields', ['value']],
+    ['an object', { kind: 'phone', value: { $ne: '' } }, 'invalid_fields', ['value']],
+    [
+      'fields of others (D20)',
+      { kind: 'phone', value: '1', sub: 'x', role: 'owner' },
+      'invalid_fields',
+      ['role', 'sub'],
+    ],
+    ['nothing', {}, 'invalid_fields', ['kind', 'value']],
+  ])('400 for %s', async (_what, body, code, fields) => {
+    const answer = await lookup(body);
+    expect(answer).toMatchObject({ status: 400, body: { error: { code } } });
+    expect(Object.keys(answer.body.error?.fields ?? {}).sort()).toEqual(fields);
+  });
+
+  test.each([["'; drop table subjects; --"], ["' or '1'='1"], ['%'], ['_'], ['\\']])(
+    '404 for the member number %s: it is a value, not SQL (E3)',
+    async (value) => {
+      expect((await lookup({ kind: 'member_no', value })).status).toBe(404);
+    },
+  );
+
+  test('no number that was asked for is in the log (G1)', async () => {
+    await lookup({ kind: 'phone', value: '13700137007' });
+    await lookup({ kind: 'phone', value: '1370013700x' });
+    expect(log()).not.toContain('1370013700');
+  });
+});
+
+describe('GET /subjects/{sub}', () => {
+  test('200 with status and times', async () => {
+    const sub = await person(phone('+8613800138010'));
+    const answer = await get(`/subjects/${sub}`);
+    expect(answer).toMatchObject({ status: 200, body: { sub, requested_sub: sub, status: 'active', merge_id: null } });
+    expect(Object.keys(answer.body).sort()).toEqual([
+      'created_at',
+      'last_sign_in_at',
+      'merge_id',
+      'requested_sub',
+      'status',
+      'sub',
+    ]);
+  });
+
+  test('200 with the survivor, the sub asked for and the merge, when it was absorbed', async () => {
+    const [a, b] = [await person(phone('+8613800138011')), await person(phone('+8613800138012'))];
+    const merge_id = await absorb(a, b);
+    expect(await get(`/subjects/${a}`)).toMatchObject({
+      status: 200,
+      body: { sub: b, requested_sub: a, merge_id, status: 'active' },
+    });
+  });
+
+  test('200 with the status of somebody suspended', async () => {
+    const sub = await person(phone('+8613800138013'));
+    await db('subjects').where({ id: sub }).update({ status: 'suspended' });
+    expect((await get(`/subjects/${sub}`)).body.status).toBe('suspended');
+  });
+});
+
+describe.each(['', '/identities', '/events', '/profile', '/consents'])('GET /subjects/{sub}%s', (below) => {
+  test.each(noSubs)('404 for %s', async (sub) => {
+    expect((await get(`/subjects/${sub}${below}`)).status).toBe(404);
+  });
+});
+
+describe('GET /subjects/{sub}/identities', () => {
+  test('200, masked without the scope subjects:pii', async () => {
+    const sub = await person(openid('oMasked-0000000000000000ab'), phone('+8613800138020'));
+    const answer = await get(`/subjects/${sub}/identities`);
+    expect(answer.status).toBe(200);
+    expect(
+      data(answer)
+        .map(({ kind, issuer, external_id }) => [kind, issuer, external_id])
+        .sort(),
+    ).toEqual([
+      ['phone', '', '138****8020'],
+      ['wechat_openid', 'wxapp1', 'oMas****ab'],
+    ]);
+    expect(answer.text).not.toContain('13800138020');
+    expect(Object.keys(data(answer)[0] ?? {}).sort()).toEqual([
+      'external_id',
+      'id',
+      'issuer',
+      'kind',
+      'last_used_at',
+      'verified_at',
+    ]);
+  });
+
+  test('200, in clear with it, and the audit record says who saw it', async () => {
+    const sub = await person(phone('+8613800138021'));
+    const answer = await get(`/subjects/${sub}/identities`, 'officer');
+    expect(data(answer)).toEqual([expect.objectContaining({ kind: 'phone', external_id: '+8613800138021' })]);
+    const entries = await db('audit_entries').where({ subject_id: sub, action: 'identities.shown' });
+    expect(entries).toEqual([expect.objectContaining({ actor_kind: 'client', actor_id: 'machine-officer' })]);
+  });
+
+  test('200, page by page: each identity once', async () => {
+    const sub = await person(
+      openid('oPage-1', 'wxa'),
+      openid('oPage-2', 'wxb'),
+      openid('oPage-3', 'wxc'),
+      phone('+8613800138022'),
+    );
+    const seen: unknown[] = [];
+    let cursor = '';
+    do {
+      const answer = await get(`/subjects/${sub}/identities?limit=3${cursor && `&cursor=${cursor}`}`);
+      seen.push(...data(answer).map(({ id }) => id));
+      cursor = (answer.body.next_cursor as string | null) ?? '';
+    } while (cursor);
+    expect(seen).toHaveLength(4);
+    expect(new Set(seen).size).toBe(4);
+  });
+
+  test.each([
+    ['limit=0', 'limit'],
+    ['limit=1001', 'limit'],
+    ['limit=ten', 'limit'],
+    ['limit=1.5', 'limit'],
+    ['cursor=nonsense', 'cursor'],
+    ['cursor=%00', 'cursor'],
+    ['cursor=eyJhZnRlciI6NX0', 'cursor'],
+    [`cursor=${'x'.repeat(600)}`, 'cursor'],
+  ])('400 for ?%s', async (query, field) => {
+    const sub = await person(phone('+8613800138023'));
+    const answer = await get(`/subjects/${sub}/identities?${query}`);
+    expect(answer.body.error).toMatchObject({ code: 'invalid_fields', fields: { [field]: expect.any(String) } });
+  });
+});
+
+describe('GET /subjects/{sub}/consents', () => {
+  test('200 with the newest of each purpose', async () => {
+    const sub = await person(phone('+8613800138030'));
+    const record = { subject_id: sub, channel: 'website', evidence: {} };
+    await recordConsents(db, {
+      ...record,
+      consents: [
+        { purpose: 'privacy', version: '1' },
+        { purpose: 'profiling', version: '1' },
+      ],
+    });
+    await recordConsents(db, { ...record, consents: [{ purpose: 'profiling', version: '1' }], is_granted: false });
+    const answer = await get(`/subjects/${sub}/consents`);
+    expect(answer.body).toEqual({
+      data: [
+        { purpose: 'privacy', version: '1', is_granted: true, at: expect.stringMatching(/Z$/) },
+        { purpose: 'profiling', version: '1', is_granted: false, at: expect.stringMatching(/Z$/) },
+      ],
+      next_cursor: null,
+    });
+  });
+});
