@@ -1,6 +1,11 @@
 /** The OpenAPI 3.1 document of a list of routes: generated from the objects that are mounted. */
 import { z } from 'zod';
-import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
+import {
+  type CreateDocumentOptions,
+  createDocument,
+  type ZodOpenApiOperationObject,
+  type ZodOpenApiPathsObject,
+} from 'zod-openapi';
 import { type ErrorCode, fail } from '../errors.ts';
 import { errorsOf, type Route } from './routes.ts';
 
@@ -28,21 +33,33 @@ export type DocumentOptions = {
 export function createOpenApi<Services>(routes: Route<Services>[], options: DocumentOptions) {
   const paths: ZodOpenApiPathsObject = {};
   for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method]: operation(route) };
-  return createDocument({
-    openapi: '3.1.0',
+  const document = {
+    openapi: '3.1.0' as const,
     info: { title: options.title, version: options.version, description: options.description },
     servers: [{ url: options.prefix }],
     paths,
     components: {
       securitySchemes: {
         client_credentials: {
-          type: 'oauth2',
+          type: 'oauth2' as const,
           flows: { clientCredentials: { tokenUrl: '/token', scopes: options.scopes } },
         },
       },
     },
-  });
+  };
+  return createDocument(document, { override: forReaders });
 }
+
+/**
+ * What the generator adds beyond what a reader or a client generator can use: the pattern behind a named format, the bounds of
+ * every integer. Answers are open: a client must not break when they gain a field.
+ */
+const forReaders: NonNullable<CreateDocumentOptions['override']> = ({ jsonSchema, io }) => {
+  if (jsonSchema.format) delete jsonSchema.pattern;
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+  if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+};
 
 function operation<Services>(route: Route<Services>): ZodOpenApiOperationObject {
   return {
@@ -51,11 +68,13 @@ function operation<Services>(route: Route<Services>): ZodOpenApiOperationObject 
     summary: route.summary,
     ...(route.description && { description: route.description }),
     security: route.scopes.length ? [{ client_credentials: route.scopes }] : [],
-    requestParams: {
-      ...(route.params && { path: route.params }),
-      ...(route.query && { query: route.query }),
-      ...(route.headers && { header: route.headers }),
-    },
+    ...((route.params || route.query || route.headers) && {
+      requestParams: {
+        ...(route.params && { path: route.params }),
+        ...(route.query && { query: route.query }),
+        ...(route.headers && { header: route.headers }),
+      },
+    }),
     ...(route.body && { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } }),
     responses: {
       [route.status ?? 200]: { description: route.summary, content: { 'application/json': { schema: route.answer } } },

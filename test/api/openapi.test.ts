@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 
 describe('GET /api/openapi.json', () => {
-  test('200 without a token: what docs/openapi.json holds (written anew by "vitest run -u test/api/openapi.test.ts")', async () => {
+  test('200 without a token: what docs/openapi.json holds (written anew by "vitest run test/api/openapi.test.ts -u")', async () => {
     const answer = await send('GET', '/api/openapi.json');
     expect(answer).toMatchObject({ status: 200, body: JSON.parse(text) });
     await expect(text).toMatchFileSnapshot('../../docs/openapi.json');

@@ -52,17 +52,19 @@ async function absorb(absorbed: string, survivor: string): Promise<string> {
 const nobody = '018f0000-0000-7000-8000-000000000000';
 const noSubs = [
   nobody,
+  nobody.toUpperCase(),
+  `${nobody}%00`,
+  `${nobody}%0A`,
   'not-a-uuid',
   '%00',
-  `${nobody}%00`,
-  "' or 1=1 --",
+  "'%20or%201=1%20--",
   '__proto__',
   'constructor',
   '..%2fclients',
-  'x'.repeat(4000),
   '%F0%9F%92%A9',
-  nobody.toUpperCase().replace('F', 'G'),
-].map((sub) => encodeURI(decodeURIComponent(sub) === sub ? sub : '') || sub);
+  '%ZZ',
+  'x'.repeat(4000),
+];
 
 describe('POST /subjects/lookup', () => {
   test.each([['+8613800138001'], ['13800138001'], ['+86 138 0013 8001'], ['１３８００１３８００１']])(
