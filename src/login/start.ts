@@ -1,0 +1,141 @@
+/** The first page: choose a way, say where the code should go, agree to the privacy policy. */
+import { AppError, fail } from '../errors.ts';
+import type { Context } from '../http/server.ts';
+import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
+import { browserHasAgreed, policyTextHash, policyVersion } from './privacy.ts';
+import { bindingOf, type Pending } from './step.ts';
+import type { Visit } from './visit.ts';
+import { duration } from './wait.ts';
+
+type Method = { name: string; field: 'phone' | 'email' };
+
+/** Per address, over all numbers; the connectors count per number, per address and per network besides (threat B6). */
+const startLimit = { name: 'login_start_address', points: 60, seconds: 600 };
+
+/** Shown beside the field; anything else that goes wrong is shown above the form. */
+const fieldErrors = new Set(['phone_invalid', 'phone_region_refused', 'email_invalid', 'send_refused']);
+/** The person can do something about these on this very page. */
+const shownHere = new Set([...fieldErrors, 'code_too_soon', 'too_many_requests', 'upstream_unavailable']);
+
+/** @throws connector_not_configured */
+async function methodsOf({ connectors }: Deps, { client }: Visit): Promise<Method[]> {
+  const forms = await connectors.forms();
+  const offered = client.methods.length
+    ? client.methods.flatMap((name) => forms.filter((form) => form.name === name))
+    : forms;
+  if (!offered.length) throw fail('connector_not_configured');
+  return offered;
+}
+
+type Problem = { method: string; to: string; status?: number; field?: string; text?: string; alert?: string };
+
+export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?: Problem): Promise<void> {
+  const methods = await methodsOf(deps, visit);
+  const { step, base, client, interaction } = visit;
+  deps.steps.write(ctx, visit.uid, step);
+  const typed = problem ?? step.pending ?? hinted(interaction.params.login_hint, methods);
+  if (problem?.status) ctx.status = problem.status;
+  deps.render(ctx, 'login/start', {
+    base,
+    client: client.name,
+    languageUrl: otherLanguage(ctx, deps, base),
+    privacy: mustAgree(ctx, visit) ? policyVersion() : undefined,
+    chosen: typed?.method ?? methods[0]?.name,
+    alert: problem?.alert,
+    methods: methods.map(({ name, field }) => ({
+      name,
+      values: typed?.method === name ? { [field]: typed.to } : {},
+      errors: problem?.method === name && problem.field ? { [problem.field]: problem.text } : {},
+    })),
+  });
+}
+
+/** The page to load for the other language, also when this one is the answer to a post. */
+export function otherLanguage(ctx: Context, { i18n }: Deps, path: string): string {
+  return `${path}?lang=${i18n.languageOf(ctx) === 'en' ? 'zh-CN' : 'en'}`;
+}
+
+function hinted(hint: unknown, methods: Method[]): { method: string; to: string } | undefined {
+  if (typeof hint !== 'string' || hint.length > 320) return undefined;
+  const method = methods.find(({ field }) => field === (hint.includes('@') ? 'email' : 'phone'));
+  return method && { method: method.name, to: hint };
+}
+
+function mustAgree(ctx: Context, { step }: Visit): boolean {
+  return step.agreement?.version !== policyVersion() && !browserHasAgreed(ctx);
+}
+
+/** Sends the code. The answer is the same for people we know and people we do not (threat B9). */
+export async function startMethod(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
+  const name = String(ctx.params.method);
+  const method = (await methodsOf(deps, visit)).find((offered) => offered.name === name);
+  if (!method) throw fail('method_not_offered');
+  const to = form[method.field] ?? '';
+  const t = translatorOf(ctx, deps);
+  const { step } = visit;
+  if (mustAgree(ctx, visit)) {
+    if (form.privacy !== policyVersion()) {
+      const text = t('errors.privacy_not_agreed');
+      return showStart(ctx, deps, visit, { method: name, to, status: 400, field: 'privacy', text });
+    }
+    const at = deps.clock.now().toISOString();
+    step.agreement = { version: policyVersion(), text_hash: policyTextHash(t), ip: ctx.state.ip, at };
+  }
+  await deps.limits.spend(startLimit, ctx.state.ip);
+  try {
+    await sendCode(ctx, deps, visit, { method, to });
+    seeOther(ctx, `${visit.base}/${name}/verify`);
+  } catch (error) {
+    const { pending } = step;
+    if (!(error instanceof AppError) || !shownHere.has(error.code)) throw error;
+    if (error.code === 'code_too_soon' && pending?.method === name && pending.to === to) {
+      deps.steps.write(ctx, visit.uid, step);
+      return seeOther(ctx, `${visit.base}/${name}/verify?note=still_valid`);
+    }
+    const problem = fieldErrors.has(error.code)
+      ? { field: method.field, text: t(`errors.${error.code}`) }
+      : { alert: sentenceOf(ctx, deps, error) };
+    if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
+    await showStart(ctx, deps, visit, { method: name, to, status: error.status, ...problem });
+  }
+}
+
+/** What went wrong and, when it is known, how long to wait. */
+export function sentenceOf(ctx: Context, deps: Deps, error: AppError): string {
+  const t = translatorOf(ctx, deps);
+  const seconds = error.retryAfterSeconds;
+  return [t(`errors.${error.code}`), seconds && t('login.wait', { time: duration(t, seconds) })]
+    .filter(Boolean)
+    .join(' ');
+}
+
+/** @throws what the connector's start throws */
+export async function sendCode(
+  ctx: Context,
+  deps: Deps,
+  visit: Visit,
+  { method, to }: { method: Method; to: string },
+): Promise<Pending> {
+  const { step, uid } = visit;
+  const started = await deps.connectors.start(method.name, {
+    to,
+    purpose: 'login',
+    binding: bindingOf(uid, step),
+    ip: ctx.state.ip,
+    locale: deps.i18n.languageOf(ctx),
+  });
+  const now = deps.clock.now().getTime();
+  step.pending = {
+    method: method.name,
+    field: method.field,
+    to,
+    otp_id: started.otp_id,
+    masked_to: started.masked_to,
+    resend_at: now + started.resend_after * 1000,
+    expires_at: now + started.expires_in * 1000,
+    wrong_tries: 0,
+  };
+  step.proven = undefined;
+  deps.steps.write(ctx, uid, step);
+  return step.pending;
+}

@@ -1,0 +1,169 @@
+/** The second page: type the code, ask for another, or go on to agree to the policy first. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Proof } from '../connectors/contract.ts';
+import { triesAllowed } from '../connectors/one-time-code.ts';
+import { AppError } from '../errors.ts';
+import type { Context } from '../http/server.ts';
+import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
+import { finishSignIn, policyIsAgreed } from './finish.ts';
+import { policyTextHash, policyVersion, rememberAgreement } from './privacy.ts';
+import { otherLanguage, sendCode, sentenceOf } from './start.ts';
+import { bindingOf, type Pending } from './step.ts';
+import { findInteraction, type Visit } from './visit.ts';
+import { duration } from './wait.ts';
+
+/** Per address, over all codes; five tries a code are the connector's (threat B1). */
+const verifyLimit = { name: 'login_verify_address', points: 120, seconds: 600 };
+/** A proven person reads the policy meanwhile. */
+const provenMinutes = 15;
+
+const notes = new Set(['resent', 'still_valid']);
+const codeErrors = new Set(['code_wrong', 'code_expired', 'code_tries_spent']);
+
+type Problem = { status: number; error?: string; alert?: string };
+
+/** The code this browser waits for, if it is of the method in the address. */
+function pendingOf(ctx: Context, { step }: Visit): Pending | undefined {
+  return step.pending?.method === ctx.params.method ? step.pending : undefined;
+}
+
+export async function showCode(ctx: Context, deps: Deps, visit: Visit, problem?: Problem): Promise<void> {
+  const pending = pendingOf(ctx, visit);
+  if (!pending) return seeOther(ctx, visit.base);
+  const t = translatorOf(ctx, deps);
+  const seconds = Math.ceil((pending.resend_at - deps.clock.now().getTime()) / 1000);
+  const note = String(ctx.query.note ?? '');
+  if (problem) ctx.status = problem.status;
+  const { base } = visit;
+  deps.render(ctx, 'login/code', {
+    base,
+    method: pending.method,
+    field: pending.field,
+    masked_to: pending.masked_to,
+    languageUrl: otherLanguage(ctx, deps, `${base}/${pending.method}/verify`),
+    wait: seconds > 0 ? { seconds, text: duration(t, seconds) } : undefined,
+    notice: !problem && notes.has(note) ? t(`login.${note}`) : undefined,
+    alert: problem?.alert,
+    errors: problem?.error ? { code: problem.error } : {},
+  });
+}
+
+export async function resend(ctx: Context, deps: Deps, visit: Visit): Promise<void> {
+  const pending = pendingOf(ctx, visit);
+  if (!pending) return seeOther(ctx, visit.base);
+  await deps.limits.spend(verifyLimit, ctx.state.ip);
+  try {
+    await sendCode(ctx, deps, visit, { method: { name: pending.method, field: pending.field }, to: pending.to });
+    seeOther(ctx, `${visit.base}/${pending.method}/verify?note=resent`);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
+    await showCode(ctx, deps, visit, { status: error.status, alert: sentenceOf(ctx, deps, error) });
+  }
+}
+
+export async function verify(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
+  const pending = pendingOf(ctx, visit);
+  if (!pending) return seeOther(ctx, visit.base);
+  await deps.limits.spend(verifyLimit, ctx.state.ip);
+  let proof: Proof;
+  try {
+    proof = await deps.connectors.verify(pending.method, {
+      otp_id: pending.otp_id,
+      code: form.code ?? '',
+      purpose: 'login',
+      binding: bindingOf(visit.uid, visit.step),
+    });
+  } catch (error) {
+    if (!(error instanceof AppError) || !codeErrors.has(error.code)) throw error;
+    return refused(ctx, deps, visit, pending, error);
+  }
+  await proven(ctx, deps, visit, { proof, method: pending.method, masked_to: pending.masked_to });
+}
+
+async function refused(ctx: Context, deps: Deps, visit: Visit, pending: Pending, error: AppError): Promise<void> {
+  deps.log.info(
+    { request_id: ctx.state.requestId, refused: error.code, method: pending.method },
+    'login: code refused',
+  );
+  if (error.code === 'code_expired' && (await otherClickLeadsOn(ctx, deps, visit, pending))) return;
+  const t = translatorOf(ctx, deps);
+  let sentence = t(`errors.${error.code}`);
+  if (error.code === 'code_wrong') {
+    pending.wrong_tries += 1;
+    // For display: the connector's own count decides.
+    const count = triesAllowed - pending.wrong_tries;
+    if (count > 0) sentence += ` ${t('login.tries_left', { count })}`;
+  } else {
+    pending.resend_at = Math.min(pending.resend_at, deps.clock.now().getTime());
+  }
+  deps.steps.write(ctx, visit.uid, visit.step);
+  await showCode(ctx, deps, visit, { status: error.status, error: sentence });
+}
+
+/**
+ * A double click sends the form twice, and the first takes the code. The second leads on with the result of the first, which
+ * may still be on its way; a browser shows only the answer to the second.
+ */
+async function otherClickLeadsOn(ctx: Context, deps: Deps, visit: Visit, pending: Pending): Promise<boolean> {
+  if (pending.expires_at <= deps.clock.now().getTime()) return false;
+  for (let tries = 0; tries < 8; tries++) {
+    const interaction = await findInteraction(ctx, deps.oidc.provider);
+    if (interaction?.uid !== visit.uid) {
+      await deps.showEnded(ctx);
+      return true;
+    }
+    if (interaction.result) {
+      seeOther(ctx, interaction.returnTo);
+      return true;
+    }
+    await sleep(100);
+  }
+  return false;
+}
+
+type Proven = { proof: Proof; method: string; masked_to: string };
+
+async function proven(ctx: Context, deps: Deps, visit: Visit, what: Proven): Promise<void> {
+  if (await policyIsAgreed(deps, visit, what.proof)) return complete(ctx, deps, visit, what);
+  const until = deps.clock.now().getTime() + provenMinutes * 60_000;
+  visit.step.proven = { ...what, until };
+  deps.steps.write(ctx, visit.uid, visit.step);
+  seeOther(ctx, `${visit.base}/agree`);
+}
+
+/** Somebody new in a browser in which somebody else had agreed: the consent must be this person's own. */
+export async function showAgree(ctx: Context, deps: Deps, visit: Visit, error?: string): Promise<void> {
+  const waiting = visit.step.proven;
+  if (!waiting || waiting.until < deps.clock.now().getTime()) return seeOther(ctx, visit.base);
+  const { base, client } = visit;
+  if (error) ctx.status = 400;
+  deps.render(ctx, 'login/agree', {
+    base,
+    client: client.name,
+    masked_to: waiting.masked_to,
+    languageUrl: otherLanguage(ctx, deps, `${base}/agree`),
+    privacy: policyVersion(),
+    errors: { privacy: error },
+  });
+}
+
+export async function agree(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
+  const { step } = visit;
+  const waiting = step.proven;
+  if (!waiting || waiting.until < deps.clock.now().getTime()) return seeOther(ctx, visit.base);
+  const t = translatorOf(ctx, deps);
+  if (form.privacy !== policyVersion()) return showAgree(ctx, deps, visit, t('errors.privacy_not_agreed'));
+  const at = deps.clock.now().toISOString();
+  step.agreement = { version: policyVersion(), text_hash: policyTextHash(t), ip: ctx.state.ip, at };
+  await complete(ctx, deps, visit, waiting);
+}
+
+async function complete(ctx: Context, deps: Deps, visit: Visit, { proof, method }: Proven): Promise<void> {
+  const url = await finishSignIn(ctx, deps, visit, { proof, method });
+  const { step, uid } = visit;
+  deps.steps.write(ctx, uid, { nonce: step.nonce, back: step.back, is_done: true });
+  if (step.agreement) rememberAgreement(ctx, { https: deps.config.publicUrl.startsWith('https:') });
+  if (url) return seeOther(ctx, url);
+  await deps.showEnded(ctx);
+}

@@ -1,0 +1,85 @@
+/**
+ * One request to the sign-in pages: the engine's interaction, the client that sent the person here, and what this browser
+ * carries. An interaction is found by the engine's own cookie, which is scoped to its path: the address alone opens nothing
+ * (threat A30).
+ */
+import type Provider from 'oidc-provider';
+import { fail } from '../errors.ts';
+import { contentSecurityPolicy } from '../http/security-headers.ts';
+import type { Context } from '../http/server.ts';
+import type { Step, Steps, WayBack } from './step.ts';
+
+export type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
+
+export type LoginClient = {
+  client_id: string;
+  name: string;
+  /** Connectors it offers, in the order shown; empty offers all that are configured. */
+  methods: string[];
+  channel: string | null;
+  client_uri?: string | undefined;
+  policy_uri?: string | undefined;
+};
+
+export type Visit = {
+  uid: string;
+  /** Path of the sign-in page. */
+  base: string;
+  interaction: Interaction;
+  client: LoginClient;
+  step: Step;
+  /** Host of the place the person is going back to. */
+  host: string;
+};
+
+export type VisitDependencies = {
+  oidc: { provider: Provider; loginClient(client_id: string): Promise<LoginClient | undefined> };
+  steps: Steps;
+};
+
+/** What is there instead of a visit. */
+export type Ended =
+  /** Signed in a moment ago, by the other click of a double click say: the engine's address that leads on. */
+  { kind: 'leads_on'; url: string } | { kind: 'done' | 'expired'; back: WayBack | undefined };
+
+export async function openVisit(ctx: Context, { oidc, steps }: VisitDependencies): Promise<Visit | Ended> {
+  const uid = String(ctx.params.uid);
+  if (!/^[\w-]{16,64}$/.test(uid)) throw fail('not_found');
+  const kept = steps.read(ctx, uid);
+  const interaction = await findInteraction(ctx, oidc.provider);
+  if (interaction?.uid !== uid) return { kind: kept?.is_done ? 'done' : 'expired', back: kept?.back };
+  if (interaction.result) return { kind: 'leads_on', url: interaction.returnTo };
+  const client = await oidc.loginClient(String(interaction.params.client_id));
+  if (!client) return { kind: 'expired', back: undefined };
+  const redirect = new URL(String(interaction.params.redirect_uri));
+  const step = kept ?? steps.create();
+  step.back = wayBack(client, redirect);
+  ctx.state.uiLocales = String(interaction.params.ui_locales ?? '');
+  ctx.set('Content-Security-Policy', contentSecurityPolicy([formTarget(redirect)]));
+  return { uid, base: `/login/${uid}`, interaction, client, step, host: redirect.host || redirect.protocol };
+}
+
+/** Undefined when it has expired, was finished, or belongs to another browser. */
+export async function findInteraction(ctx: Context, provider: Provider): Promise<Interaction | undefined> {
+  try {
+    return await provider.interactionDetails(ctx.req, ctx.res);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'SessionNotFound') return undefined;
+    throw error;
+  }
+}
+
+/** The address was validated by the engine before the interaction began, so this is no open redirect (threat E9). */
+function wayBack(client: LoginClient, redirect: URL): WayBack | undefined {
+  const web = /^https?:$/.test(redirect.protocol);
+  const url = client.client_uri ?? (web ? redirect.origin : undefined);
+  return url ? { name: client.name.slice(0, 80), url } : undefined;
+}
+
+/**
+ * Chromium and Safari check the whole redirect chain of a posted form against form-action, the client's callback included.
+ * An app's own scheme has no origin, and an IPv6 address cannot be written in a policy: their scheme stands for them.
+ */
+export function formTarget(url: URL): string {
+  return url.origin === 'null' || url.hostname.startsWith('[') ? url.protocol : url.origin;
+}

@@ -1,0 +1,162 @@
+/** The sign-in pages as app.ts wires them, on a loopback port, with an SMS gateway and a mail relay that keep what they are sent. */
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import Provider from 'oidc-provider';
+import { SMTPServer } from 'smtp-server';
+import { afterAll } from 'vitest';
+import { createConnectors } from '../../src/connectors/registry.ts';
+import { createCsrf } from '../../src/http/csrf.ts';
+import { createI18n } from '../../src/http/i18n.ts';
+import { createRender, staticFiles } from '../../src/http/render.ts';
+import { createKoa, listen } from '../../src/http/server.ts';
+import { createPages, enginePages } from '../../src/login/pages.ts';
+import { loginRoutes } from '../../src/login/routes.ts';
+import { aliyunBehaviour, aliyunKey, fakeServer } from '../connectors/fakes.ts';
+import { testServices } from '../connectors/services.ts';
+import { testDatabase } from '../helpers/database.ts';
+
+export async function openSite({ sandbox = false } = {}) {
+  const { db, url: databaseUrl } = await testDatabase();
+  const now = { shift: 0 };
+  const services = { ...testServices(db), clock: { now: () => new Date(Date.now() + now.shift) } };
+  const { seal, clock, log, limits } = services;
+  const sms: { phone: string; code: string }[] = [];
+  const gateway = await fakeServer(aliyunBehaviour(sms));
+  const relay = await mailRelay();
+  const connectors = createConnectors(services);
+  await connectors.configure({
+    id: 'sms',
+    connector: 'sms',
+    settings: { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url: gateway.base },
+  });
+  await connectors.configure({
+    id: 'email',
+    connector: 'email',
+    settings: { host: '127.0.0.1', port: relay.port, from: '合一 <no-reply@heyi.example>' },
+  });
+
+  // The port is part of every address: it is taken before the parts that are told their address are made.
+  const port = await freePort();
+  const origin = `http://localhost:${port}`;
+  const website = await clientServer();
+  const config = {
+    publicUrl: origin,
+    sandbox,
+    sandboxUrl: 'http://localhost:3200',
+    demoUrl: 'http://localhost:3100',
+  };
+  const i18n = createI18n();
+  const csrf = createCsrf({ seal, publicUrl: origin });
+  const render = createRender({ i18n, csrf });
+  const pages = createPages({ render, i18n });
+  const provider = new Provider(origin, {
+    clients: [
+      {
+        client_id: 'website',
+        client_name: '示例官网',
+        token_endpoint_auth_method: 'none',
+        redirect_uris: [website.callback],
+        post_logout_redirect_uris: [`${website.origin}/bye`],
+      },
+    ],
+    routes: { authorization: '/authorize', end_session: '/logout', token: '/token' },
+    interactions: { url: (_ctx, interaction) => `/login/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      rpInitiatedLogout: { logoutSource: pages.renderLogout, postLogoutSuccessSource: pages.renderLogoutDone },
+    },
+    renderError: pages.renderError,
+    cookies: { keys: ['test'] },
+    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    async loadExistingGrant(ctx) {
+      const { client, session } = ctx.oidc;
+      const grant = new provider.Grant({ clientId: client?.clientId, accountId: session?.accountId });
+      grant.addOIDCScope('openid phone email profile');
+      await grant.save();
+      return grant;
+    },
+  });
+  provider.use(enginePages(provider));
+  const oidc = {
+    provider,
+    loginClient: async (client_id: string) => ({ client_id, name: '示例官网', methods: [], channel: 'website' }),
+  };
+  const koa = createKoa({ log, trustProxy: 1, https: false, errorPage: pages.error });
+  koa.use(staticFiles);
+  const router = loginRoutes({ db, seal, clock, log, config, limits, connectors, oidc, csrf, render, i18n });
+  koa.use(router.routes()).use(router.allowedMethods());
+  const engine = provider.callback();
+  koa.use(async (ctx, next) => {
+    if (!/^\/(authorize|logout|token|\.well-known|jwks)/.test(ctx.path)) return next();
+    await engine(ctx.req, ctx.res);
+    ctx.respond = false;
+  });
+  const listener = await listen(koa, { port, host: '127.0.0.1' });
+  afterAll(() => listener.stop());
+
+  return { ...services, databaseUrl, origin, website, sms, mails: relay.mails, now, connectors, i18n };
+}
+
+export type Site = Awaited<ReturnType<typeof openSite>>;
+
+/** Where the client sends a person; every call is a sign-in of its own. */
+export function authorizeUrl(site: Site, parameters: Record<string, string> = {}): string {
+  const verifier = randomBytes(32).toString('base64url');
+  const query = new URLSearchParams({
+    client_id: 'website',
+    response_type: 'code',
+    scope: 'openid',
+    redirect_uri: site.website.callback,
+    state: randomBytes(8).toString('base64url'),
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+    ...parameters,
+  });
+  return `${site.origin}/authorize?${query}`;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** The client's side: one page at every address, so that a browser ends somewhere. */
+async function clientServer() {
+  const server = createServer((req, res) => {
+    res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
+    res.end(`<!doctype html><title>client</title><h1>Back at the client</h1><p id="path">${req.url?.split('?')[0]}</p>`);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  afterAll(() => void server.close());
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { origin, callback: `${origin}/callback` };
+}
+
+async function mailRelay() {
+  const mails: { to: string; code: string }[] = [];
+  const relay = new SMTPServer({
+    authOptional: true,
+    logger: false,
+    onData(stream, session, done) {
+      const chunks: Buffer[] = [];
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+      stream.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        const bodies = text.split(/\r?\n\r?\n/).map((part) => Buffer.from(part, 'base64').toString('utf8'));
+        const code = [text, ...bodies].map((part) => /(?<!\d)\d{6}(?!\d)/.exec(part)?.[0]).find(Boolean);
+        mails.push({ to: session.envelope.rcptTo[0]?.address ?? '', code: code ?? '' });
+        done();
+      });
+    },
+  });
+  relay.listen(0, '127.0.0.1');
+  await once(relay.server, 'listening');
+  afterAll(() => new Promise<void>((resolve) => relay.close(() => resolve())));
+  return { mails, port: (relay.server.address() as AddressInfo).port };
+}
