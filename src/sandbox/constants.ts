@@ -1,0 +1,39 @@
+/**
+ * What the sandbox is seeded with, and the addresses under which it plays the outside world. Secrets here open nothing but
+ * the sandbox: they are as public as this file.
+ */
+
+/** The open-platform account that joins the seeded apps: their people have one unionid over all of them. */
+export const sandboxOpenPlatform = 'sandbox-platform';
+
+export const sandboxApps = {
+  miniprogram: { appid: 'wxsandbox0000000001', secret: 'sandboxsecretminiprogram00000001' },
+  website: { appid: 'wxsandbox0000000002', secret: 'sandboxsecretwebsite000000000002' },
+  official_account: { appid: 'wxsandbox0000000003', secret: 'sandboxsecretofficialaccount0003' },
+} as const;
+
+export const sandboxSms = {
+  aliyun: {
+    access_key_id: 'SandboxAccessKeyId',
+    access_key_secret: 'SandboxAccessKeySecret',
+    sign_name: '合一',
+    template_code: 'SMS_100000001',
+  },
+  tencent: {
+    secret_id: 'AKIDSandboxSecretId',
+    secret_key: 'SandboxSecretKey',
+    sms_sdk_app_id: '1400000001',
+    sign_name: '合一',
+    template_id: '1000001',
+  },
+} as const;
+
+/** Base addresses to give to the real clients in place of https://<host>. */
+export function sandboxAddresses(url: string) {
+  return {
+    wechat_api: `${url}/api.weixin.qq.com`,
+    wechat_open: `${url}/open.weixin.qq.com`,
+    aliyun_sms: `${url}/dysmsapi.aliyuncs.com`,
+    tencent_sms: `${url}/sms.tencentcloudapi.com`,
+  };
+}

@@ -1,0 +1,48 @@
+/** The sandbox's own wiring: what its parts share. */
+import type Router from '@koa/router';
+import type { Clock } from '../clock.ts';
+import type { Context, RequestState } from '../http/server.ts';
+import { createFaults, type Faults } from './faults.ts';
+import { createInbox, type Inbox } from './inbox.ts';
+import { createRate, type Rate } from './rate.ts';
+import { createState, type State } from './state.ts';
+import { createRespond, type Respond } from './wechat/answers.ts';
+import { type AppTokens, createAppTokens } from './wechat/app-tokens.ts';
+import { type Codes, createCodes } from './wechat/codes.ts';
+import { createSessions, type Sessions } from './wechat/sessions.ts';
+import { createUserTokens, type UserTokens } from './wechat/user-tokens.ts';
+
+export type Parts = {
+  clock: Clock;
+  state: State;
+  inbox: Inbox;
+  faults: Faults;
+  rate: Rate;
+  codes: Codes;
+  sessions: Sessions;
+  appTokens: AppTokens;
+  userTokens: UserTokens;
+  respond: Respond;
+};
+export type SandboxRouter = Router<RequestState>;
+
+export function createParts({ dataDir, clock }: { dataDir: string; clock: Clock }): Parts {
+  return {
+    clock,
+    state: createState({ dataDir, clock }),
+    inbox: createInbox({ clock }),
+    faults: createFaults(),
+    rate: createRate({ clock }),
+    codes: createCodes({ clock }),
+    sessions: createSessions({ clock }),
+    appTokens: createAppTokens({ clock }),
+    userTokens: createUserTokens({ clock }),
+    respond: createRespond({ clock }),
+  };
+}
+
+/** A query parameter; of one sent twice the first counts, as at the vendors. */
+export function query(ctx: Context, name: string): string | undefined {
+  const value = ctx.query[name];
+  return (Array.isArray(value) ? value[0] : value) || undefined;
+}

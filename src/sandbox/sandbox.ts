@@ -1,0 +1,71 @@
+/**
+ * The outside world, simulated for a developer's machine: WeChat, two SMS gateways, a mailbox, and the people who use them.
+ * The real clients speak to it by base address alone. It owns its state (state.ts) and nothing in our database; the demo
+ * website and mini-program are in demo/.
+ */
+
+import Router from '@koa/router';
+import type { Clock } from '../clock.ts';
+import { StartupError } from '../errors.ts';
+import { createKoa, type Listener, listen } from '../http/server.ts';
+import type { Logger } from '../log.ts';
+import { mountControls } from './controls.ts';
+import { crossOriginControls, localOnly } from './guard.ts';
+import { type Smtp, startSmtp } from './mail/smtp.ts';
+import { mountPages, pageOfError } from './pages.ts';
+import { createParts } from './parts.ts';
+import { mountAliyunSms } from './sms/aliyun.ts';
+import { mountTencentSms } from './sms/tencent.ts';
+import { mountCgiBin } from './wechat/cgi-bin.ts';
+import { mountMiniProgram } from './wechat/mini-program.ts';
+import { mountSnsOauth } from './wechat/sns-oauth.ts';
+
+export { sandboxAddresses, sandboxApps, sandboxOpenPlatform, sandboxSms } from './constants.ts';
+
+export type Sandbox = {
+  /** Listens on loopback only. @throws the listen error of node (EADDRINUSE, …) */
+  start(): Promise<{ url: string; smtpPort: number }>;
+  stop(): Promise<void>;
+};
+export type SandboxOptions = {
+  /** 0 takes a free one. */
+  port: number;
+  /** Where sandbox.json lives. */
+  dataDir: string;
+  clock: Clock;
+  log: Logger;
+  production?: boolean;
+};
+
+/** @throws StartupError in production, and when sandbox.json is damaged */
+export function createSandbox({ port, dataDir, clock, log, production = false }: SandboxOptions): Sandbox {
+  if (production) throw new StartupError('The sandbox MUST NOT run in production: it signs anybody in as anybody.');
+  const parts = createParts({ dataDir, clock });
+  const router: Router = new Router();
+  mountMiniProgram(router, parts);
+  mountCgiBin(router, parts);
+  mountSnsOauth(router, parts);
+  mountAliyunSms(router, parts);
+  mountTencentSms(router, parts);
+  mountControls(router, parts);
+  mountPages(router, parts);
+  // WeChat's own answer to a path it does not know.
+  router.all('/api.weixin.qq.com/*rest', (ctx) => parts.respond(ctx, 40066));
+
+  const koa = createKoa({ log, trustProxy: false, https: false, errorPage: pageOfError });
+  koa.use(localOnly).use(crossOriginControls).use(router.routes());
+  let http: Listener | undefined;
+  let smtp: Smtp | undefined;
+  return {
+    async start() {
+      http = await listen(koa, { port, host: '127.0.0.1' });
+      parts.state.save();
+      smtp = await startSmtp({ ...parts, log });
+      return { url: `http://localhost:${http.port}`, smtpPort: smtp.port };
+    },
+    async stop() {
+      await Promise.all([http?.stop(), smtp?.stop()]);
+      http = smtp = undefined;
+    },
+  };
+}
