@@ -70,10 +70,10 @@ function createTransport({ host, port, secure, user, password }: EmailSettings) 
     port,
     secure,
     auth: user === undefined ? undefined : { user, pass: password },
-    // A password is never sent in the clear, whatever somebody on the way strips from the greeting (RFC 8314). Mail to this machine
-    // does not leave it, and relays there rarely have a certificate for "localhost".
+    // A password is never sent in the clear, whatever somebody on the way strips from the greeting (RFC 8314).
     requireTLS: !secure && !local && user !== undefined,
-    ignoreTLS: local,
+    // Mail to this machine does not leave it, and hardly any relay has a certificate for "localhost".
+    tls: { rejectUnauthorized: !local },
     connectionTimeout: 3_000,
     greetingTimeout: 3_000,
     socketTimeout: 4_000,
