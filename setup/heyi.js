@@ -13,11 +13,9 @@ async function main() {
   const isStart = args[0] === 'start' && !args.includes('--help') && !args.includes('-h');
   const script = path.join(root, 'src', isStart ? 'main.ts' : 'cli/main.ts');
   // The channel tells the command when this launcher is killed: it then ends as well.
-  const child = spawn(
-    node,
-    [`--env-file-if-exists=${path.join(root, '.env')}`, script, ...(isStart ? args.slice(1) : args)],
-    { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] },
-  );
+  const child = spawn(node, [script, ...(isStart ? args.slice(1) : args)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
   // A terminal signals both of us, `kill` only this process: passing on may signal twice, which the command bears.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => failSetup(error));

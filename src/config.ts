@@ -200,6 +200,12 @@ function developmentSecret(dataDir: string): string {
   return readFileSync(file, 'utf8').trim();
 }
 
+/** Settings of a `.env` in the project folder; what the environment itself says wins. For programs only: tests state their own. */
+export function readEnvFile(): void {
+  const file = join(projectRoot, '.env');
+  if (existsSync(file)) process.loadEnvFile(file);
+}
+
 /** npm that is killed does not always tell its child, so main watches it; a server started by hand may outlive its shell. */
 export function startedByNpm(): boolean {
   return process.env.npm_lifecycle_event !== undefined;

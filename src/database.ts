@@ -70,6 +70,18 @@ export async function migrate(url: string): Promise<string[]> {
   }
 }
 
+/** Names of migrations the database lacks. @throws StartupError as migrate does. */
+export async function pendingMigrations(url: string): Promise<string[]> {
+  const db = createDatabase({ url, pool: 1, application: 'heyi-migrate' });
+  try {
+    await db.raw('select 1').catch((cause: unknown) => unreachable(url, cause));
+    const [, pending] = await db.migrate.list({ migrationSource, tableName: 'migrations' }).catch(refuseNewerSchema);
+    return pending;
+  } finally {
+    await db.destroy();
+  }
+}
+
 async function refuseOldServer(client: pg.Client): Promise<void> {
   const { rows } = await client.query('show server_version_num');
   const major = Math.floor(Number(rows[0].server_version_num) / 10_000);

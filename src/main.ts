@@ -5,13 +5,14 @@
 import './runtime.ts';
 import { performance } from 'node:perf_hooks';
 import type { App } from './app.ts';
-import { type Config, loadConfig } from './config.ts';
+import { type Config, loadConfig, readEnvFile } from './config.ts';
 import { migrate } from './database.ts';
 import { createLifecycle, type Lifecycle } from './lifecycle.ts';
 import { createLogger, type Logger } from './log.ts';
 import { explainStartFault } from './start-faults.ts';
 
 async function main(): Promise<void> {
+  readEnvFile();
   const config = loadConfig();
   const log = createLogger({ level: config.logLevel });
   for (const warning of config.warnings) log.warn(warning);

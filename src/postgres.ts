@@ -20,7 +20,9 @@ import { pause, waitForEnd } from './postgres/processes.ts';
 export type EmbeddedPostgres = {
   /** Of a superuser, to the database `heyi`. */
   url: string;
-  /** Returns when it has ended; may be called twice. */
+  /** True when this process started it, false when a running server lends it. */
+  own: boolean;
+  /** Returns when it has ended; may be called twice. Does nothing to one that is lent. */
   stop(): Promise<void>;
 };
 
@@ -80,7 +82,7 @@ export async function borrowPostgres(dataDir: string): Promise<EmbeddedPostgres>
   for (let tries = 0; tries < 60; tries++) {
     // Read again: a server that is just starting has not recorded its port yet.
     const now = readKept(dataDir);
-    if (now?.port && (await answers(now))) return { url: urlOf(now, now.port), stop: async () => {} };
+    if (now?.port && (await answers(now))) return { url: urlOf(now, now.port), own: false, stop: async () => {} };
     await pause(250);
   }
   throw new StartupError(
@@ -129,6 +131,7 @@ async function supervise(place: Place, options: PostgresOptions, lock: Lock): Pr
   };
   const handle = {
     url,
+    own: true,
     stop: () => {
       stopping ??= stop();
       return stopping;

@@ -1,0 +1,147 @@
+/** Starting and stopping as people and their tools do it: npm as a real process, signals, kill -9, two at once. */
+import { rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as project from './project.ts';
+
+const base = project.temporaryFolder();
+let cwd: string;
+let dataDir: string;
+let settings: Awaited<ReturnType<typeof project.ownSettings>>;
+let runs = 0;
+
+beforeAll(() => {
+  cwd = project.cloneProject(join(base, 'clone'));
+});
+beforeEach(async () => {
+  dataDir = join(base, `data-${runs++}`);
+  settings = await project.ownSettings(dataDir);
+});
+afterEach(async () => {
+  const left = await project.leftovers(dataDir);
+  project.clearAway(dataDir);
+  expect(left, 'left running').toEqual([]);
+});
+afterAll(() => rmSync(base, { recursive: true, force: true }));
+
+async function start(more: project.Settings = {}): Promise<project.Run> {
+  const npm = project.run(['npm', 'start'], { cwd, settings: { ...settings, ...more } });
+  await npm.until('is ready');
+  return npm;
+}
+
+/** A request whose body is still on its way. */
+async function halfRequest(port: string): Promise<{ finish(): Promise<string> }> {
+  const socket = connect(Number(port), '127.0.0.1');
+  await new Promise((resolve) => socket.once('connect', resolve));
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  socket.write(
+    `POST /v1/track HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{`,
+  );
+  return {
+    async finish() {
+      socket.write('}');
+      await closed;
+      return answer;
+    },
+  };
+}
+
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+describe('npm start', () => {
+  it('prints its addresses; a second start says who runs where; SIGTERM to npm alone answers what is in flight', async () => {
+    const npm = await start();
+    expect(npm.output()).toContain(`http://localhost:${settings.PORT}`);
+    expect(npm.output()).toMatch(/owner, once:\n\s+http/);
+    expect(npm.complaints()).toBe('');
+
+    const pid = project.find(dataDir, project.server);
+    const second = project.run(['npm', 'start'], { cwd, settings });
+    expect(await second.ended).toBe(1);
+    expect(second.complaints()).toContain(
+      `already running on this DATA_DIR (process ${pid}, http://localhost:${settings.PORT})`,
+    );
+    expect(second.complaints()).not.toContain('    at ');
+
+    const request = await halfRequest(settings.PORT);
+    await pause(100);
+    process.kill(npm.pid, 'SIGTERM');
+    await pause(300);
+    expect(project.find(dataDir, project.postgres)).toBeGreaterThan(0);
+    expect(await request.finish()).toMatch(/^HTTP\/1\.1 4\d\d /);
+    expect(await npm.ended).toBe(0);
+  });
+
+  it('ends on Ctrl-C to the group, which reaches the server twice, and starts again on the same data', async () => {
+    for (let round = 0; round < 2; round++) {
+      const npm = await start();
+      process.kill(-npm.pid, 'SIGINT');
+      process.kill(project.find(dataDir, project.server), 'SIGINT');
+      expect(await npm.ended).toBe(0);
+      expect(await project.leftovers(dataDir)).toEqual([]);
+    }
+  });
+
+  it('ends when the terminal is closed and takes its output along', async () => {
+    const npm = await start({ LOG_LEVEL: 'info' });
+    npm.child.stdout?.destroy();
+    npm.child.stderr?.destroy();
+    process.kill(-npm.pid, 'SIGHUP');
+    await npm.ended;
+  });
+
+  it.each(['SIGHUP', 'SIGKILL'] as const)('ends after %s to npm alone, which passes nothing on', async (signal) => {
+    const npm = await start();
+    process.kill(npm.pid, signal);
+    await npm.ended;
+  });
+
+  it('after a kill -9 PostgreSQL ends by itself, and also one that is still running does not stop the next start', async () => {
+    const npm = await start();
+    process.kill(project.find(dataDir, project.watcher), 'SIGKILL');
+    process.kill(project.find(dataDir, project.server), 'SIGKILL');
+    await npm.ended;
+    const orphan = project.find(dataDir, project.postgres);
+    const next = await start();
+    expect(project.find(dataDir, project.postgres)).not.toBe(orphan);
+    process.kill(project.find(dataDir, project.server), 'SIGKILL');
+    await next.ended;
+  });
+
+  it('starts over locks whose process numbers belong to somebody else by now', async () => {
+    const first = await start();
+    process.kill(first.pid, 'SIGTERM');
+    await first.ended;
+    const place = project.placeOf(dataDir);
+    // A sleeper of PostgreSQL's own user, which PostgreSQL alone would take for another postmaster.
+    const { statSync } = await import('node:fs');
+    const { uid } = statSync(join(place, 'cluster'));
+    const sleeper = project.run(['sleep', '60'], { cwd: '/', ...(process.getuid?.() === 0 ? { uid } : {}) });
+    writeFileSync(join(place, 'lock'), JSON.stringify({ pid: process.pid, began: 'another time', kind: 'server' }));
+    writeFileSync(
+      join(place, 'cluster/postmaster.pid'),
+      `${sleeper.pid}\n${place}/cluster\n0\n1\n\n127.0.0.1\n1 1\nready\n`,
+    );
+    const npm = await start();
+    process.kill(sleeper.pid, 'SIGKILL');
+    process.kill(npm.pid, 'SIGTERM');
+    expect(await npm.ended).toBe(0);
+  });
+
+  it.each([
+    ['an exception', 'throw new Error("boom")'],
+    ['a rejection', 'Promise.reject(new Error("boom"))'],
+  ])('G13: %s that nobody caught is logged, everything is stopped, and the exit code is 1', async (_what, fault) => {
+    const hook = `process.on('SIGUSR2', () => { ${fault} })`;
+    const npm = await start({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` });
+    process.kill(project.find(dataDir, project.server), 'SIGUSR2');
+    expect(await npm.ended).toBe(1);
+    expect(npm.complaints()).toMatch(/"level":"fatal".*boom/);
+  });
+});
