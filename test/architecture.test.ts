@@ -54,7 +54,7 @@ describe('each rule can fail', () => {
     ['dynamically', 'src/http/a.ts', "const b = await import('../api/b.ts');", 'row 1 may not import from row 7.'],
     ['foundation', 'src/seal.ts', "import { b } from './http/b.ts';", 'row 0 may not import from row 1.'],
     ['the wiring', 'src/api/a.ts', "import { b } from '../app.ts';", 'row 7 may not import from row 9.'],
-    ['a room without a row', 'src/http/a.ts', "import { b } from '../misc/b.ts';", 'src/misc/b.ts has no row'],
+    ['a room without a row', 'src/http/a.ts', "import { b } from '../misc/b.ts';", 'src/misc/b.ts, which has no row'],
     ['outside src', 'src/http/a.ts', "import { b } from '../../test/b.ts';", 'which lies outside src.'],
     ['a store', 'src/api/a.ts', "import { b } from '../oidc/store.ts';", 'a store.ts is private to its folder.'],
     ['sandbox, still', 'src/app.ts', "import { b } from './sandbox/b.ts';", 'loaded by a dynamic import'],
