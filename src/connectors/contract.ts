@@ -72,7 +72,7 @@ export type ExchangeConnector<Settings = unknown> = {
   settings: z.ZodType<Settings>;
   /** Proves the openid, and the unionid when WeChat gives one. @throws wechat_code_invalid | wechat_refused | wechat_misconfigured | upstream_unavailable */
   exchange(services: ConnectorServices, settings: Settings, input: { login_code: string }): Promise<Proof>;
-  /** Proves a phone number of the person with this openid. Same errors. */
+  /** Proves a phone number of the person with this openid. Same errors, and phone_invalid for a number that no message can reach. */
   exchangePhone(
     services: ConnectorServices,
     settings: Settings,

@@ -94,7 +94,7 @@ function signedRequest(
     'x-acs-content-sha256': sha256(body),
   };
   const { authorization } = signAcs3({ method: 'POST', path: url.pathname, query: {}, headers, body }, settings);
-  return { url, method: 'POST' as const, headers: { ...headers, authorization }, body };
+  return { base: settings.base_url, url, method: 'POST' as const, headers: { ...headers, authorization }, body };
 }
 
 /** Business faults come with HTTP 200, faults of the gateway with 4xx; both name a `Code`. */
@@ -119,7 +119,7 @@ const personal: Record<string, ErrorCode> = {
 };
 
 const passing =
-  /^(isp\.SYSTEM_ERROR|ServiceUnavailable|InternalError|Throttling.*|SignatureNonceUsed|TIMEOUT|NETWORK|HTTP_.*|E[A-Z_]+|UND_ERR.*|ANSWER_TOO_LARGE)$/;
+  /^(isp\.SYSTEM_ERROR|ServiceUnavailable|InternalError|Throttling.*|SignatureNonceUsed|TIMEOUT|NETWORK|HTTP_.*|E[A-Z_]+|UND_ERR.*|ANSWER_TOO_LARGE|CIRCUIT_OPEN)$/;
 
 function delivered({ log }: Services, { code, text, request_id, maybe_sent }: Outcome): Delivery {
   if (code === 'OK') return { result: 'sent' };

@@ -12,7 +12,7 @@
  *   code may be spent, and a second try would turn "try again" into "used code". The mini-program takes a new code instead.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import { callUpstream, upstreamTimeout } from '../upstream.ts';
+import { callUpstream, circuitOpen, upstreamTimeout } from '../upstream.ts';
 
 export type WechatApp = { appid: string; secret: string; base_url: string };
 
@@ -58,6 +58,7 @@ async function attemptCall(call: WechatCall, signal: AbortSignal): Promise<Outco
   for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
   const body = call.body && JSON.stringify(call.body);
   const reply = await callUpstream({
+    base: call.base_url,
     url,
     method: body ? 'POST' : 'GET',
     headers: body ? { 'content-type': 'application/json' } : {},
@@ -66,7 +67,8 @@ async function attemptCall(call: WechatCall, signal: AbortSignal): Promise<Outco
   });
   if (!reply.ok) {
     const error = wechatError(call, 'unreachable', `did not answer (${reply.reason})`);
-    return { error, again: !reply.arrived || (call.repeatable && reply.reason !== 'TIMEOUT') };
+    const hopeless = reply.reason === circuitOpen || reply.reason === 'TIMEOUT';
+    return { error, again: !hopeless && (call.repeatable || !reply.arrived) };
   }
   const answer = parseObject(reply.text);
   if (!answer || (reply.status >= 400 && answer.errcode === undefined)) {
