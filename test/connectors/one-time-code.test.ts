@@ -76,7 +76,10 @@ describe('B1, B2: guessing', () => {
 describe('B3: reuse', () => {
   it('a code is good once, also for twenty redemptions in the same instant', async () => {
     const mine = await started();
-    expect(await outcomes(Array.from({ length: 4 }, () => guess(mine, mine.code)))).toEqual({ ok: 1, code_expired: 3 });
+    expect(await outcomes(Array.from({ length: 20 }, () => guess(mine, mine.code)))).toEqual({
+      ok: 1,
+      code_expired: 19,
+    });
     expect(await codeOf(guess(mine, mine.code))).toBe('code_expired');
   });
   it('only the newest code is good', async () => {
