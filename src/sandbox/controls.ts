@@ -43,7 +43,14 @@ const newApp = changedApp.extend({
 });
 
 export function mountControls(router: SandboxRouter, parts: Parts): void {
-  const { state, faults } = parts;
+  mountPeople(router, parts);
+  mountCodes(router, parts);
+  mountApps(router, parts);
+  mountFaults(router, parts);
+}
+
+function mountPeople(router: SandboxRouter, parts: Parts): void {
+  const { state } = parts;
   router.get('/people', (ctx) => {
     ctx.body = { people: state.people().map((person) => describePerson(parts, person)) };
   });
@@ -56,6 +63,9 @@ export function mountControls(router: SandboxRouter, parts: Parts): void {
     state.changePerson(person, await read(ctx, changedPerson));
     ctx.body = describePerson(parts, person);
   });
+}
+
+function mountCodes(router: SandboxRouter, parts: Parts): void {
   router.post('/people/:id/login-code', async (ctx) => {
     ctx.body = { code: loginCode(parts, personOf(parts, ctx.params.id), (await read(ctx, codeRequest)).appid) };
   });
@@ -69,12 +79,19 @@ export function mountControls(router: SandboxRouter, parts: Parts): void {
     if (typeof page === 'string') throw fail('bad_request', { message: `WeChat would not show this page: ${page}.` });
     ctx.body = { redirect: deny ? refuseToAgree(page) : agree(parts, page, person) };
   });
+}
+
+function mountApps(router: SandboxRouter, parts: Parts): void {
+  const { state } = parts;
   router.get('/apps', (ctx) => {
     ctx.body = { apps: state.apps().map(describeApp) };
   });
   router.put('/apps/:appid', async (ctx) => {
     ctx.body = describeApp(await putApp(parts, ctx, String(ctx.params.appid)));
   });
+}
+
+function mountFaults(router: SandboxRouter, { faults }: Parts): void {
   router.get('/faults', (ctx) => {
     ctx.body = { faults: faults.list() };
   });

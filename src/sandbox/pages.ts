@@ -83,9 +83,9 @@ function inbox({ inbox }: Parts, ctx: Context): void {
   const to = [ctx.query.to].flat()[0];
   const messages = inbox.messages(to || undefined);
   ctx.vary('Accept');
-  if (ctx.accepts('json', 'html') === 'html') return page(ctx, './inbox-page', { messages, to: to ?? '' });
+  if (ctx.accepts('json', 'html') === 'html') page(ctx, './inbox-page', { messages, to: to ?? '' });
+  else ctx.body = { messages };
   ctx.set('Cache-Control', 'no-store');
-  ctx.body = { messages };
 }
 
 /** The overview's own forms: HTML knows no PUT, so they have paths of their own beside the controls. */
@@ -135,7 +135,10 @@ function mountAuthorise(router: SandboxRouter, parts: Parts): void {
 
 function authorise(parts: Parts, ctx: Context): void {
   const request = readAuthorisePage(parts, ctx.URL);
-  if (typeof request === 'string') return unreachable(ctx, request);
+  if (typeof request === 'string') {
+    unreachable(ctx, request);
+    return;
+  }
   page(ctx, './authorise', { request, people: parts.state.people(), action: `${ctx.path}?${ctx.querystring}` });
   // The form's redirect goes on through addresses that only the client knows, and Chromium checks each of them.
   ctx.set('Content-Security-Policy', contentSecurityPolicy(['*']));

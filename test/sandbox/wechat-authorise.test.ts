@@ -10,17 +10,30 @@ const pages = {
   qrconnect: { path: 'connect/qrconnect', appid: website.appid, scope: 'snsapi_login' },
   authorize: { path: 'connect/oauth2/authorize', appid: official.appid, scope: 'snsapi_userinfo' },
 };
-function page(kind: keyof typeof pages, changes: Record<string, string> = {}, host = `${url}/open.weixin.qq.com`): string {
+function page(
+  kind: keyof typeof pages,
+  changes: Record<string, string> = {},
+  host = `${url}/open.weixin.qq.com`,
+): string {
   const { path, ...given } = pages[kind];
-  const query = new URLSearchParams({ redirect_uri: callback, response_type: 'code', state: 'xyz', ...given, ...changes });
+  const query = new URLSearchParams({
+    redirect_uri: callback,
+    response_type: 'code',
+    state: 'xyz',
+    ...given,
+    ...changes,
+  });
   return `${host}/${path}?${query}#wechat_redirect`;
 }
 const confirm = (address: string, more: Record<string, unknown> = {}) =>
   call('POST', '/people/lin-xiaoman/confirm', { url: address, ...more });
 const redirect = async (address: string) => new URL(String((await confirm(address)).body.redirect));
 const codeOf = async (address: string) => (await redirect(address)).searchParams.get('code') ?? '';
-const exchange = (code: string, app: { appid: string; secret: string } = website, changes: Record<string, string> = {}) =>
-  wechat('sns/oauth2/access_token', { ...app, code, grant_type: 'authorization_code', ...changes });
+const exchange = (
+  code: string,
+  app: { appid: string; secret: string } = website,
+  changes: Record<string, string> = {},
+) => wechat('sns/oauth2/access_token', { ...app, code, grant_type: 'authorization_code', ...changes });
 
 describe('an authorise page, confirmed', () => {
   test('sends the browser back with a code, the state unchanged and the query kept', async () => {
@@ -75,7 +88,11 @@ describe('the authorise page as a person sees it', () => {
     expect(chosen.status).toBe(303);
     const back = new URL(chosen.headers.get('location') ?? '');
     expect((await exchange(back.searchParams.get('code') ?? '')).body.openid).toBeDefined();
-    const denied = await fetch(address, { method: 'POST', body: new URLSearchParams({ deny: '1' }), redirect: 'manual' });
+    const denied = await fetch(address, {
+      method: 'POST',
+      body: new URLSearchParams({ deny: '1' }),
+      redirect: 'manual',
+    });
     expect(denied.headers.get('location')).toBe('http://localhost:3000/wechat/callback?from=heyi&state=xyz');
   });
 
@@ -107,7 +124,9 @@ describe('GET sns/oauth2/access_token', () => {
     const inWechat = (await exchange(await codeOf(page('authorize')), official)).body;
     expect(inWechat.unionid).toBe(web.unionid);
     expect(inWechat.openid).not.toBe(web.openid);
-    expect((await exchange(await codeOf(page('authorize', { scope: 'snsapi_base' })), official)).body.unionid).toBeUndefined();
+    expect(
+      (await exchange(await codeOf(page('authorize', { scope: 'snsapi_base' })), official)).body.unionid,
+    ).toBeUndefined();
   });
 
   test('takes a website code for 10 minutes and an official account’s for 5, each once', async () => {
@@ -154,7 +173,8 @@ describe('sns/userinfo, sns/auth and refresh', () => {
   test('refuses the silent scope, a foreign openid, and what is missing, unknown or expired', async () => {
     const silent = await granted(page('authorize', { scope: 'snsapi_base' }), official);
     const { access_token, openid } = await granted();
-    const ask = async (path: string, given: Record<string, string | undefined>) => (await wechat(path, given)).body.errcode;
+    const ask = async (path: string, given: Record<string, string | undefined>) =>
+      (await wechat(path, given)).body.errcode;
     expect(await ask('sns/userinfo', { access_token: silent.access_token, openid: silent.openid })).toBe(48001);
     expect(await ask('sns/auth', { access_token, openid })).toBe(0);
     expect(await ask('sns/auth', { access_token, openid: silent.openid })).toBe(40003);
@@ -168,7 +188,14 @@ describe('sns/userinfo, sns/auth and refresh', () => {
   test('refresh prolongs a living token, replaces an expired one, and ends after 30 days', async () => {
     const first = await granted();
     const refresh = async (given: Record<string, string | undefined> = {}) =>
-      (await wechat('sns/oauth2/refresh_token', { appid: website.appid, grant_type: 'refresh_token', refresh_token: first.refresh_token, ...given })).body;
+      (
+        await wechat('sns/oauth2/refresh_token', {
+          appid: website.appid,
+          grant_type: 'refresh_token',
+          refresh_token: first.refresh_token,
+          ...given,
+        })
+      ).body;
     pass(hour);
     expect(await refresh()).toMatchObject({ access_token: first.access_token, expires_in: 7200, openid: first.openid });
     pass(hour + 30 * minute);

@@ -109,7 +109,11 @@ describe('unionid', () => {
 
   test('is one for all apps of an account, and another one under another account', async () => {
     const second = { appid: 'wxsecond', secret: 'second-secret' };
-    await call('PUT', '/apps/wxsecond', { kind: 'miniprogram', secret: second.secret, open_platform: 'sandbox-platform' });
+    await call('PUT', '/apps/wxsecond', {
+      kind: 'miniprogram',
+      secret: second.secret,
+      open_platform: 'sandbox-platform',
+    });
     const [first, other] = [await ids(), await ids(second)];
     expect(other.unionid).toBe(first.unionid);
     expect(other.openid).not.toBe(first.openid);
@@ -123,18 +127,37 @@ describe('unionid', () => {
 describe('cgi-bin/token and cgi-bin/stable_token', () => {
   const plain = async () => (await wechat('cgi-bin/token', { ...app, grant_type: 'client_credential' })).body;
   const stable = async (changes: Record<string, unknown> = {}) =>
-    (await call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', { ...app, grant_type: 'client_credential', ...changes })).body;
+    (
+      await call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', {
+        ...app,
+        grant_type: 'client_credential',
+        ...changes,
+      })
+    ).body;
   /** 41009 means that the token was accepted and only the openid is missing. */
-  const stateOf = async (token: unknown) => (await wechat('wxa/checksession', { access_token: String(token) })).body.errcode;
+  const stateOf = async (token: unknown) =>
+    (await wechat('wxa/checksession', { access_token: String(token) })).body.errcode;
   const accepted = 41009;
 
   test.each([
     ['token without grant_type', () => wechat('cgi-bin/token', app), 40002],
-    ['token of an unknown app', () => wechat('cgi-bin/token', { ...app, appid: 'wx0', grant_type: 'client_credential' }), 40013],
-    ['token with a wrong secret', () => wechat('cgi-bin/token', { ...app, secret: 'no', grant_type: 'client_credential' }), 40125],
+    [
+      'token of an unknown app',
+      () => wechat('cgi-bin/token', { ...app, appid: 'wx0', grant_type: 'client_credential' }),
+      40013,
+    ],
+    [
+      'token with a wrong secret',
+      () => wechat('cgi-bin/token', { ...app, secret: 'no', grant_type: 'client_credential' }),
+      40125,
+    ],
     ['stable_token by GET', () => wechat('cgi-bin/stable_token'), 43002],
     ['stable_token without a body', () => call('POST', '/api.weixin.qq.com/cgi-bin/stable_token'), 44002],
-    ['stable_token with a body that is not JSON', () => call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', 'a=b'), 47001],
+    [
+      'stable_token with a body that is not JSON',
+      () => call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', 'a=b'),
+      47001,
+    ],
     ['stable_token without appid', async () => ({ body: await stable({ appid: undefined }) }), 41002],
     ['stable_token without secret', async () => ({ body: await stable({ secret: undefined }) }), 41004],
     ['stable_token with a wrong secret', async () => ({ body: await stable({ secret: 'no' }) }), 40125],
@@ -269,7 +292,14 @@ describe('POST wxa/business/getuserphonenumber', () => {
 describe('GET wxa/checksession', () => {
   const check = async (openid: unknown, session_key: unknown, sig_method = 'hmac_sha256') => {
     const signature = createHmac('sha256', String(session_key)).update('').digest('hex');
-    return (await wechat('wxa/checksession', { access_token: await appToken(), openid: String(openid), signature, sig_method })).body.errcode;
+    return (
+      await wechat('wxa/checksession', {
+        access_token: await appToken(),
+        openid: String(openid),
+        signature,
+        sig_method,
+      })
+    ).body.errcode;
   };
 
   test('knows the key of the last login, with the key as its base64 text', async () => {

@@ -36,10 +36,16 @@ export async function startWorld({ dataDir = temporaryFolder() } = {}) {
     const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
     return call('GET', `/api.weixin.qq.com/${path}?${new URLSearchParams(given)}`);
   };
-  const code = async (person: string, kind: 'login-code' | 'phone-code', appid: string = sandboxApps.miniprogram.appid) =>
-    String((await call('POST', `/people/${person}/${kind}`, { appid })).body.code);
+  const code = async (
+    person: string,
+    kind: 'login-code' | 'phone-code',
+    appid: string = sandboxApps.miniprogram.appid,
+  ) => String((await call('POST', `/people/${person}/${kind}`, { appid })).body.code);
   const appToken = async (app: { appid: string; secret: string } = sandboxApps.miniprogram) => {
-    const { body } = await call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', { grant_type: 'client_credential', ...app });
+    const { body } = await call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', {
+      grant_type: 'client_credential',
+      ...app,
+    });
     return String(body.access_token);
   };
   const newPerson = async (nickname: string, phone?: string) =>

@@ -60,7 +60,7 @@ function splitParts(body: string, boundary: string | undefined): string[] {
 function decodeBody({ headers, body }: Part, charset: string): string {
   const encoding = (headers.get('content-transfer-encoding') ?? '7bit').trim().toLowerCase();
   if (encoding === 'base64') return decodeText(Buffer.from(body, 'base64'), charset);
-  if (encoding === 'quoted-printable') return decodeText(quotedPrintable(body.replace(/[ \t]*=\r\n/g, '')), charset);
+  if (encoding === 'quoted-printable') return decodeText(quotedPrintable(body.replace(/=[ \t]*\r\n/g, '')), charset);
   if (/^(7bit|8bit|binary)$/.test(encoding)) return decodeText(Buffer.from(body, 'latin1'), charset);
   throw new Error('A part has an unknown transfer encoding.');
 }

@@ -38,7 +38,16 @@ function canonicalQuery(pairs: Iterable<[string, string]>): string {
     .join('&');
 }
 
-/** Host, content type and every x-acs- header must be signed, else they could be changed on the way. */
+const requiredByAcs3 = [
+  'host',
+  'x-acs-action',
+  'x-acs-version',
+  'x-acs-date',
+  'x-acs-signature-nonce',
+  'x-acs-content-sha256',
+];
+
+/** The host and every x-acs- header must be signed, else they could be changed on the way. */
 export function verifyAcs3(request: SignedRequest, secretOf: SecretOf): Verdict {
   const { headers, body, method } = request;
   const given = /^ACS3-HMAC-SHA256 +Credential=([^,]+), *SignedHeaders=([^,]+), *Signature=([0-9a-f]{64})$/.exec(
@@ -50,16 +59,8 @@ export function verifyAcs3(request: SignedRequest, secretOf: SecretOf): Verdict 
   if (secret === undefined) return { fault: 'unknown_key' };
 
   const signed = names.split(';');
-  const required = [
-    'host',
-    'x-acs-action',
-    'x-acs-version',
-    'x-acs-date',
-    'x-acs-signature-nonce',
-    'x-acs-content-sha256',
-  ];
   const sent = Object.keys(headers).filter((name) => name.startsWith('x-acs-'));
-  if (![...required, ...sent].every((name) => signed.includes(name) && headers[name] !== undefined))
+  if (![...requiredByAcs3, ...sent].every((name) => signed.includes(name) && headers[name] !== undefined))
     return { fault: 'mismatch' };
   const bodyHash = sha256(body);
   if (headers['x-acs-content-sha256'] !== bodyHash) return { fault: 'mismatch' };

@@ -23,57 +23,19 @@ export type AppTokens = {
   check(text: string | undefined): string | 40001 | 40014 | 41001 | 42001;
 };
 
-export function createAppTokens({ clock }: { clock: Clock }): AppTokens {
+type Tokens = { issue(appid: string): Token; check: AppTokens['check'] };
+
+/** Every token of both families: expired ones are remembered a while, because they answer otherwise than invented ones. */
+function createTokens(now: () => number): Tokens {
   const tokens = new Map<string, Token>();
-  const plain = new Map<string, Token>();
-  const stable = new Map<string, StableState>();
-  const now = () => clock.now().getTime();
-
-  const issue = (appid: string): Token => {
-    for (const [text, token] of tokens) if (token.expires_at + lifetime < now()) tokens.delete(text);
-    // The shape of the real ones, which grew over the years: store at least 512 characters.
-    const text = `${(randomBytes(1).readUInt8() % 90) + 10}_${randomBytes(102).toString('base64url')}`;
-    const token = { text, appid, expires_at: now() + lifetime, void_at: now() + lifetime };
-    tokens.set(text, token);
-    return token;
-  };
-  const said = (token: Token): TokenAnswer => ({
-    access_token: token.text,
-    expires_in: Math.floor((token.expires_at - now()) / 1000),
-  });
-  const forceStable = (state: StableState, limited: boolean): TokenAnswer | 'quota_reached' => {
-    if (now() - state.forced_at < forcedApart) return said(state.current);
-    const today = shanghaiDay(now());
-    const times = state.forced_on === today ? state.forced_times : 0;
-    if (limited && times >= forcedPerDay) return 'quota_reached';
-    state.current.void_at = now();
-    Object.assign(state, {
-      current: issue(state.current.appid),
-      forced_at: now(),
-      forced_on: today,
-      forced_times: times + 1,
-    });
-    return said(state.current);
-  };
-
   return {
-    plain(appid) {
-      const previous = plain.get(appid);
-      if (previous) previous.void_at = Math.min(previous.void_at, now() + overlap);
-      const token = issue(appid);
-      plain.set(appid, token);
-      return said(token);
-    },
-    stable(appid, { force, limited }) {
-      const state = stable.get(appid);
-      if (!state) {
-        const current = issue(appid);
-        stable.set(appid, { current, forced_at: Number.NEGATIVE_INFINITY, forced_on: '', forced_times: 0 });
-        return said(current);
-      }
-      if (force) return forceStable(state, limited);
-      if (state.current.expires_at - now() <= overlap) state.current = issue(appid);
-      return said(state.current);
+    issue(appid) {
+      for (const [text, token] of tokens) if (token.expires_at + lifetime < now()) tokens.delete(text);
+      // The shape of the real ones, which grew over the years: store at least 512 characters.
+      const text = `${(randomBytes(1).readUInt8() % 90) + 10}_${randomBytes(102).toString('base64url')}`;
+      const token = { text, appid, expires_at: now() + lifetime, void_at: now() + lifetime };
+      tokens.set(text, token);
+      return token;
     },
     check(text) {
       if (!text) return 41001;
@@ -84,6 +46,49 @@ export function createAppTokens({ clock }: { clock: Clock }): AppTokens {
       return token.void_at <= now() ? 40001 : token.appid;
     },
   };
+}
+
+export function createAppTokens({ clock }: { clock: Clock }): AppTokens {
+  const now = () => clock.now().getTime();
+  const { issue, check } = createTokens(now);
+  const plain = new Map<string, Token>();
+  const stable = new Map<string, StableState>();
+  return {
+    check,
+    plain(appid) {
+      const previous = plain.get(appid);
+      if (previous) previous.void_at = Math.min(previous.void_at, now() + overlap);
+      const token = issue(appid);
+      plain.set(appid, token);
+      return said(token, now());
+    },
+    stable(appid, { force, limited }) {
+      const state = stable.get(appid);
+      if (!state) {
+        const current = issue(appid);
+        stable.set(appid, { current, forced_at: Number.NEGATIVE_INFINITY, forced_on: '', forced_times: 0 });
+        return said(current, now());
+      }
+      const forcing = force ? forcedRefresh(state, now(), limited) : 'too_soon';
+      if (forcing === 'quota_reached') return forcing;
+      if (forcing === 'granted') state.current.void_at = now();
+      if (forcing === 'granted' || state.current.expires_at - now() <= overlap) state.current = issue(appid);
+      return said(state.current, now());
+    },
+  };
+}
+function said(token: Token, now: number): TokenAnswer {
+  return { access_token: token.text, expires_in: Math.floor((token.expires_at - now) / 1000) };
+}
+
+/** Counted when granted. Within 30 seconds of the last one it is no error: the current token is given. */
+function forcedRefresh(state: StableState, now: number, limited: boolean): 'granted' | 'too_soon' | 'quota_reached' {
+  if (now - state.forced_at < forcedApart) return 'too_soon';
+  const today = shanghaiDay(now);
+  const times = state.forced_on === today ? state.forced_times : 0;
+  if (limited && times >= forcedPerDay) return 'quota_reached';
+  Object.assign(state, { forced_at: now, forced_on: today, forced_times: times + 1 });
+  return 'granted';
 }
 
 /** The vendor's day, in which quotas are counted. */

@@ -27,14 +27,6 @@ export function createUserTokens({ clock }: { clock: Clock }): UserTokens {
   const pairs = new Map<string, Pair>();
   const byAccess = new Map<string, Pair>();
   const now = () => clock.now().getTime();
-  const token = () => `${(randomBytes(1).readUInt8() % 90) + 10}_${randomBytes(64).toString('base64url')}`;
-  const said = (pair: Pair): UserTokenAnswer => ({
-    access_token: pair.access,
-    expires_in: accessLifetime / 1000,
-    refresh_token: pair.refresh,
-    openid: pair.openid,
-    scope: pair.scope,
-  });
   return {
     issue(grant) {
       const pair = {
@@ -65,5 +57,19 @@ export function createUserTokens({ clock }: { clock: Clock }): UserTokens {
       if (pair.access !== access || pair.access_until <= now()) return 42001;
       return pair.openid === openid ? pair : 40003;
     },
+  };
+}
+
+function token(): string {
+  return `${(randomBytes(1).readUInt8() % 90) + 10}_${randomBytes(64).toString('base64url')}`;
+}
+
+function said(pair: Pair): UserTokenAnswer {
+  return {
+    access_token: pair.access,
+    expires_in: accessLifetime / 1000,
+    refresh_token: pair.refresh,
+    openid: pair.openid,
+    scope: pair.scope,
   };
 }
