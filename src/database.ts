@@ -26,6 +26,8 @@ export function createDatabase({ url, pool = 10, application = 'heyi' }: Databas
     // A request never hangs longer than this for a connection: it fails with 503 and the client retries.
     acquireConnectionTimeout: 5_000,
     pool: { min: 0, max: pool, idleTimeoutMillis: 30_000 },
+    // knex prints coloured stack traces to standard output; the same errors reach the caller, who logs them.
+    log: { warn() {}, error() {}, debug() {}, deprecate() {} },
   });
 }
 

@@ -1,0 +1,102 @@
+/**
+ * `npx heyi <command>`: finds the command, reads its options, prints its answer as text or with --json as JSON. Exit code 0 done, 1
+ * refused or failed, 2 typed wrongly. What a command does is its own file; `start` is main.ts of the server, run by the launcher.
+ */
+import '../runtime.ts';
+import { parseArgs } from 'node:util';
+import { readEnvFile } from '../config.ts';
+import { AppError } from '../errors.ts';
+import { explainStartFault } from '../start-faults.ts';
+import { adminGrant } from './admin-grant.ts';
+import { clientCreate } from './client-create.ts';
+import { clientList } from './client-list.ts';
+import { type Command, usageError, type Values } from './command.ts';
+import { doctor } from './doctor.ts';
+import { migrateCommand } from './migrate.ts';
+import { start } from './start.ts';
+
+const commands: Command[] = [start, migrateCommand, clientCreate, clientList, adminGrant, doctor];
+
+const common = {
+  json: { type: 'boolean', help: 'print the answer as JSON' },
+  help: { type: 'boolean', short: 'h', help: 'print this' },
+} as const;
+
+async function main(args: string[]): Promise<number> {
+  const command = commands.find(({ name }) => name === args.slice(0, name.split(' ').length).join(' '));
+  if (!command) return unknown(args);
+  const values = read(command, args.slice(command.name.split(' ').length));
+  if (values.help) {
+    print(help(command));
+    return 0;
+  }
+  for (const [name, option] of Object.entries(command.options)) {
+    if (option.required && values[name] === undefined) throw usageError(`--${name} is missing`);
+  }
+  const { data, text, failed } = await command.run(values);
+  print(values.json ? JSON.stringify(data, null, 2) : text);
+  return failed ? 1 : 0;
+}
+
+function read(command: Command, args: string[]): Values {
+  try {
+    return parseArgs({ args, options: { ...command.options, ...common }, strict: true }).values as Values;
+  } catch (error) {
+    throw usageError((error as Error).message);
+  }
+}
+
+function unknown(args: string[]): number {
+  const asked = args.find((arg) => !arg.startsWith('-'));
+  if (asked) throw usageError(`there is no command "${args.join(' ')}"`);
+  print(overview());
+  return args.length && !args.includes('--help') && !args.includes('-h') ? 2 : 0;
+}
+
+function overview(): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}   ${summary}`);
+  return ['Usage: npx heyi <command> [--json]', '', ...lines, '', 'npx heyi <command> --help tells the options.'].join(
+    '\n',
+  );
+}
+
+function help(command: Command): string {
+  const options = Object.entries({ ...command.options, ...common });
+  const label = (name: string, type: string) => `--${name}${type === 'string' ? ' …' : ''}`;
+  const width = Math.max(...options.map(([name, { type }]) => label(name, type).length));
+  const lines = options.map(([name, option]) => {
+    const required = 'required' in option && option.required ? ' (required)' : '';
+    return `  ${label(name, option.type).padEnd(width)}   ${option.help}${required}`;
+  });
+  const details = command.details ? ['', command.details] : [];
+  return [`npx heyi ${command.name}: ${command.summary}`, '', ...lines, ...details].join('\n');
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function explain(error: unknown): { code: number; text: string; name: string } {
+  if (error instanceof AppError && error.code === 'bad_request') {
+    return { code: 2, name: error.code, text: `${error.message}; see "npx heyi --help".` };
+  }
+  if (error instanceof AppError) {
+    const fields = Object.entries(error.fields ?? {}).map(([name, fault]) => `\n  - ${name}: ${fault}`);
+    return { code: 1, name: error.code, text: error.message + fields.join('') };
+  }
+  return { code: 1, name: 'failed', text: explainStartFault(error) };
+}
+
+const args = process.argv.slice(2);
+try {
+  readEnvFile();
+  process.exitCode = await main(args);
+} catch (error) {
+  const { code, name, text } = explain(error);
+  const asJson = args.includes('--json');
+  process.stderr.write(`${asJson ? JSON.stringify({ error: { code: name, message: text } }) : text}\n`);
+  process.exitCode = code;
+}
+// Nothing is left to wait for; the launcher's channel alone would keep the process.
+if (process.connected) process.disconnect?.();
