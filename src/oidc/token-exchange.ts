@@ -1,0 +1,195 @@
+/**
+ * RFC 8693 at /token: what a mini-program (or an app) has instead of a browser redirect.
+ *
+ *   wechat-login-code [+ phone_code]         wx.login proves the openid and unionid, the phone button the number
+ *   one-time-code     [+ wechat_code]        a code of POST /otp proves the number or address
+ *
+ *   check everything that costs nothing → prove → subject → consents → tokens, in one write → bind the anonymous id
+ *
+ * The appid is the client's own, never the request's (threat C3), and an openid that a request states is not read (C4).
+ */
+
+import type { Connectors, Proof } from '../connectors/contract.ts';
+import { type Consent, currentConsents, parseConsents, recordConsents } from '../consent/consent.ts';
+import { AppError } from '../errors.ts';
+import type { Limits } from '../http/limits.ts';
+import type { Seal } from '../seal.ts';
+import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
+import { type EngineClient, ours } from './clients.ts';
+import { errors } from './engine.ts';
+import { createExchangeLimits } from './exchange-limits.ts';
+import { issueTokens, type RequestedAccess, readRequestedAccess } from './issue.ts';
+import { invalidGrant, invalidRequest, toOAuthError } from './oauth-errors.ts';
+import { anonymousIdOf, bind, type GrantContext, type TokenEndpointDependencies } from './token-endpoint.ts';
+
+export const wechatLoginCode = 'urn:heyi:token-type:wechat-login-code';
+export const oneTimeCode = 'urn:heyi:token-type:one-time-code';
+
+export const exchangeParameters = [
+  'subject_token',
+  'subject_token_type',
+  'requested_token_type',
+  'phone_code',
+  'wechat_code',
+  'anonymous_id',
+  'create',
+  'consents',
+  'scope',
+  'resource',
+];
+
+const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
+
+export type ExchangeDependencies = TokenEndpointDependencies & {
+  seal: Seal;
+  connectors: Connectors;
+  limits: Limits;
+  publicUrl: string;
+};
+
+/** A request that is in order; nothing of it was spent yet. */
+type Request = {
+  type: typeof wechatLoginCode | typeof oneTimeCode;
+  subjectToken: string;
+  phoneCode: string | undefined;
+  wechatCode: string | undefined;
+  anonymousId: string | undefined;
+  create: boolean;
+  consents: Consent[];
+  access: RequestedAccess;
+};
+
+/** Proofs in the order in which they decide, and whether a phone code was handed over in vain. */
+type Proven = { proofs: [Proof, ...Proof[]]; phoneFailed: boolean };
+
+export function createTokenExchange(deps: ExchangeDependencies) {
+  const limits = createExchangeLimits(deps);
+  return async (ctx: GrantContext): Promise<void> => {
+    const client = ours(ctx.oidc.client);
+    try {
+      const request = readRequest(deps, ctx, client);
+      limits.assertAllowed(ctx.state.ip);
+      const proven = await prove(deps, client, request).catch((error) => limits.count(ctx.state.ip, client, error));
+      const resolution = await resolve(deps, ctx, client, request, proven);
+      await keepConsents(deps, ctx, client, request.consents, resolution.sub);
+      const grant_id = await issueTokens(deps, ctx, resolution.sub, request.access, {
+        issued_token_type: accessTokenType,
+        ...phoneStatus(proven, resolution),
+      });
+      if (request.anonymousId)
+        await bind(deps, ctx, { anonymous_id: request.anonymousId, subject_id: resolution.sub, grant_id });
+    } catch (error) {
+      throw toOAuthError(error);
+    }
+  };
+}
+
+function readRequest({ publicUrl }: ExchangeDependencies, { oidc }: GrantContext, client: EngineClient): Request {
+  const { params } = oidc;
+  const type = text(params.subject_token_type);
+  const subjectToken = text(params.subject_token);
+  if (!subjectToken || !type) throw invalidRequest('subject_token and subject_token_type are required');
+  if (type !== wechatLoginCode && type !== oneTimeCode)
+    throw invalidRequest(`subject_token_type must be ${wechatLoginCode} or ${oneTimeCode}`);
+  const requested = text(params.requested_token_type);
+  if (requested && requested !== accessTokenType)
+    throw invalidRequest(`requested_token_type can be ${accessTokenType}`);
+  const create = text(params.create) ?? 'true';
+  if (create !== 'true' && create !== 'false') throw invalidRequest('create is true or false');
+  const wechatCode = text(params.wechat_code);
+  if (!client.appid && (type === wechatLoginCode || wechatCode))
+    throw new errors.UnauthorizedClient('the client is bound to no WeChat app');
+  return {
+    type,
+    subjectToken,
+    phoneCode: type === wechatLoginCode ? text(params.phone_code) : undefined,
+    wechatCode: type === oneTimeCode ? wechatCode : undefined,
+    anonymousId: anonymousIdOf(params),
+    create: create === 'true',
+    consents: parseConsents(text(params.consents) ?? ''),
+    access: readRequestedAccess(client, params, publicUrl),
+  };
+}
+
+/** Values are compared and handed on, never parsed here; what no code looks like is refused before it costs a call. */
+function text(value: unknown): string | undefined {
+  if (value === undefined || value === '') return undefined;
+  if (typeof value !== 'string' || value.length > 2000) throw invalidRequest('a parameter is malformed');
+  return value;
+}
+
+async function prove(deps: ExchangeDependencies, client: EngineClient, request: Request): Promise<Proven> {
+  return request.type === wechatLoginCode ? proveByWechat(deps, client, request) : proveByCode(deps, client, request);
+}
+
+/** The phone code is spent only after the login code has proven somebody, and its failure does not fail the sign-in. */
+async function proveByWechat(
+  { connectors, log }: ExchangeDependencies,
+  { appid = '', clientId }: EngineClient,
+  { subjectToken, phoneCode }: Request,
+): Promise<Proven> {
+  const login = await connectors.exchange(appid, { login_code: subjectToken });
+  if (!phoneCode) return { proofs: [login], phoneFailed: false };
+  const openid = login.identities.find(({ kind }) => kind === 'wechat_openid')?.external_id ?? '';
+  try {
+    const phone = await connectors.exchangePhone(appid, { phone_code: phoneCode, openid });
+    return { proofs: [login, phone], phoneFailed: false };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    log.warn({ client_id: clientId, reason: error.code }, 'oidc: phone code failed, the sign-in goes on');
+    return { proofs: [login], phoneFailed: true };
+  }
+}
+
+/** WeChat first: its code is free to ask for again, while a text message costs the person a minute. */
+async function proveByCode(
+  { connectors }: ExchangeDependencies,
+  { appid = '', clientId }: EngineClient,
+  { subjectToken, wechatCode }: Request,
+): Promise<Proven> {
+  const [, channel, otp_id, code] = /^(sms|email)_([\w-]{1,64})\.(.{1,40})$/su.exec(subjectToken) ?? [];
+  if (!channel || !otp_id || !code) throw invalidGrant('subject_token is <otp_id>.<code>', 'code_wrong');
+  const wechat = wechatCode ? await connectors.exchange(appid, { login_code: wechatCode }) : undefined;
+  const proof = await connectors.verify(channel, { otp_id, code, purpose: 'otp', binding: clientId });
+  return { proofs: wechat ? [wechat, proof] : [proof], phoneFailed: false };
+}
+
+async function resolve(
+  { db, seal }: ExchangeDependencies,
+  ctx: GrantContext,
+  client: EngineClient,
+  { create }: Request,
+  { proofs }: Proven,
+): Promise<Resolution> {
+  const { ip, requestId: request_id } = ctx.state;
+  const context = { channel: channelOf(client), client_id: client.clientId, ip, request_id };
+  return resolveSubject({ db, seal }, { proofs, create, context });
+}
+
+function channelOf({ channel, appid }: EngineClient): string {
+  return channel ?? (appid ? 'miniprogram' : 'app');
+}
+
+/** A program sends its consents with every sign-in; what is in force already is not written again. */
+async function keepConsents(
+  { db }: ExchangeDependencies,
+  ctx: GrantContext,
+  client: EngineClient,
+  consents: Consent[],
+  subject_id: string,
+): Promise<void> {
+  if (!consents.length) return;
+  const known = await currentConsents(db, subject_id);
+  const fresh = consents.filter(
+    ({ purpose, version }) =>
+      !known.some((consent) => consent.purpose === purpose && consent.version === version && consent.is_granted),
+  );
+  const { ip, requestId: request_id } = ctx.state;
+  const evidence = { ip, request_id, client_id: client.clientId };
+  await recordConsents(db, { subject_id, consents: fresh, channel: channelOf(client), evidence });
+}
+
+function phoneStatus({ phoneFailed }: Proven, { phone_status }: Resolution): Record<string, string> {
+  if (phoneFailed) return { phone_status: 'failed' };
+  return phone_status ? { phone_status } : {};
+}
