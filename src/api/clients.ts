@@ -1,75 +1,49 @@
-/** Applications that sign people in, and machine clients of this API. */
+/** Applications that sign people in, and machine clients of this API. What makes a client sound is known in oidc/clients.ts. */
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
 import { fail } from '../errors.ts';
 import type { Caller } from '../http/routes.ts';
-import { createClient, listClients } from '../oidc/clients.ts';
-import { channel, name, source, text } from './fields.ts';
+import { clientInput, createClient, listClients } from '../oidc/clients.ts';
+import { machineScopes, words } from '../oidc/scopes.ts';
+import { channel, name, source } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { route, scopes } from './services.ts';
-
-/** Compared exactly when it is used (RFC 9700 section 4.1); what is dangerous in any client is refused here (threat A39). */
-const redirectUri = text(2000).refine(
-  isRedirectUri,
-  'must be https, http on a loopback address, or a private-use scheme such as com.example.app:/callback, without a fragment',
-);
-
-function isRedirectUri(value: string): boolean {
-  const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (!url || url.hash || value.includes('#') || url.username || url.password) return false;
-  if (url.protocol === 'http:') return ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
-  // RFC 8252 section 7.1: a scheme of one's own is a reversed domain name. javascript:, data: and the like have no dot.
-  return url.protocol === 'https:' || url.protocol.includes('.');
-}
-
-const grantTypes = z.enum([
-  'authorization_code',
-  'refresh_token',
-  'client_credentials',
-  'urn:ietf:params:oauth:grant-type:token-exchange',
-]);
-
-const settings = {
-  name,
-  party: z.enum(['first', 'third']).meta({
-    description:
-      '`first`: the same legal entity, no consent page. `third`: people are asked, and told who receives their data.',
-  }),
-  redirect_uris: z.array(redirectUri).max(50),
-  post_logout_redirect_uris: z.array(redirectUri).max(50),
-  grant_types: z.array(grantTypes).min(1).max(4),
-  token_endpoint_auth_method: z.enum(['client_secret_basic', 'client_secret_post', 'none']),
-  methods: z.array(text(100)).max(20).meta({ description: 'Ways of signing in, in the order shown.' }),
-  appid: text(64).nullable().meta({ description: 'The one WeChat app whose login codes this client may exchange.' }),
-  channel: channel.nullable(),
-  require_pkce: z.boolean(),
-  scope: text(500).meta({ description: 'Scopes the client may ask for, separated by spaces.' }),
-};
+import { route } from './services.ts';
 
 const clientBody = z
-  .object({ client_id: z.string(), ...settings, is_enabled: z.boolean(), source, created_at: timestamp })
-  .partial({ scope: true, require_pkce: true })
+  .object({
+    client_id: z.string(),
+    name: z.string(),
+    party: z.enum(['first', 'third']),
+    application_type: z.string(),
+    redirect_uris: z.array(z.string()),
+    post_logout_redirect_uris: z.array(z.string()),
+    grant_types: z.array(z.string()),
+    token_endpoint_auth_method: z.string(),
+    methods: z.array(z.string()).meta({ description: 'Ways of signing in, in the order shown.' }),
+    appid: z.string().nullable().meta({ description: 'The one WeChat app whose login codes it may exchange.' }),
+    channel: z.string().nullable(),
+    scope: z
+      .string()
+      .optional()
+      .meta({ description: 'Scopes about the person it is limited to; absent: all of them.' }),
+    api_scopes: z.array(z.string()).meta({ description: 'What it may do here, by client credentials.' }),
+    require_pkce: z.boolean(),
+    is_enabled: z.boolean(),
+    source,
+    created_at: timestamp,
+  })
   .meta({ id: 'Client' });
 
-const newClient = z.strictObject({
-  name,
-  party: settings.party.default('first'),
-  redirect_uris: settings.redirect_uris.default([]),
-  post_logout_redirect_uris: settings.post_logout_redirect_uris.default([]),
-  grant_types: settings.grant_types.default(['authorization_code', 'refresh_token']),
-  token_endpoint_auth_method: settings.token_endpoint_auth_method.default('client_secret_basic'),
-  methods: settings.methods.default([]),
-  appid: text(64).optional(),
-  channel: channel.optional(),
-  require_pkce: z.boolean().optional(),
-  scope: settings.scope.optional(),
-});
+/** The id and the secret are made here: nobody changes somebody else's client by registering its id once more (threat D20). */
+const newClient = clientInput
+  .omit({ client_id: true, client_secret: true, source: true })
+  .extend({ name, channel: channel.optional() })
+  .strict();
 
 /** A machine client makes no client mightier than itself, or settings:write would be every scope (threat D19). */
-function refuseMightier(caller: Caller, scope = ''): void {
-  const granted = scope.split(' ').filter((word) => Object.hasOwn(scopes, word));
-  const missing = granted.filter((word) => !caller.scopes.includes(word));
+function refuseMightier(caller: Caller, scope: string | undefined): void {
+  const missing = words(scope).filter((word) => machineScopes.includes(word) && !caller.scopes.includes(word));
   if (missing.length) throw fail('forbidden', { fields: { scope: `Your own token lacks ${missing.join(' ')}.` } });
 }
 

@@ -1,7 +1,7 @@
 /** Field schemas that several nouns share. */
 import { z } from 'zod';
 
-/** A NUL would be refused by the database, and other control characters have no place in a name or an id. */
+/** Control characters have no place in a name or an id. */
 export function text(longest: number) {
   return z
     .string()
@@ -20,5 +20,5 @@ export const channel = z
   });
 
 export const source = z
-  .enum(['operator', 'sandbox'])
+  .string()
   .meta({ description: '`sandbox`: seeded by the sandbox, and disabled by the next start without it.' });

@@ -8,6 +8,7 @@ import { currentConsents } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
 import { AppError, fail } from '../errors.ts';
 import { timeline } from '../events/timeline.ts';
+import { trusts } from '../events/trust.ts';
 import { profileOf } from '../profiles/profile.ts';
 import { currentSubject, findByIdentity, identitiesOf, type Subject } from '../subjects/subjects.ts';
 import { text } from './fields.ts';
@@ -61,7 +62,7 @@ const eventBody = z
     timestamp,
     received_at: timestamp,
     properties: z.record(z.string(), z.unknown()),
-    trust: z.enum(['claimed', 'bound', 'token', 'server']),
+    trust: z.enum(trusts),
   })
   .meta({ id: 'Event' });
 

@@ -1,13 +1,14 @@
 /** Keys by which websites, mini-programs and servers send events. */
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
+import { trusts } from '../events/trust.ts';
 import { createWriteKey, listWriteKeys } from '../events/write-keys.ts';
 import { channel, name, source, text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
 import { route } from './services.ts';
 
-const trust = z.enum(['claimed', 'bound', 'token', 'server']);
+const trust = z.enum(trusts);
 
 /** `https://www.example.com`: what a browser sends as Origin, so a path or a slash at the end would never match. */
 const origin = z

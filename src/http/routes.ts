@@ -164,7 +164,18 @@ async function readRequest<Services>(ctx: Context, route: Route<Services>): Prom
 /** A form of another site can post text/plain or a form without asking; JSON it cannot (threat G10). */
 async function readBody(ctx: Context): Promise<unknown> {
   if (!ctx.is('application/json')) throw fail('unsupported_media_type');
-  return readJson(ctx, { limit: bodyLimit });
+  const body = await readJson(ctx, { limit: bodyLimit });
+  if (!isStorable(body)) {
+    throw fail('bad_request', { message: 'The body holds a NUL character or is nested too deeply.' });
+  }
+  return body;
+}
+
+/** PostgreSQL's text and jsonb refuse a NUL, and what is nested thousands deep ends the stack of whoever walks it. */
+function isStorable(value: unknown, depth = 0): boolean {
+  if (typeof value === 'string') return !value.includes('\0');
+  if (typeof value !== 'object' || value === null) return true;
+  return depth < 32 && Object.entries(value).every((entry) => entry.every((part) => isStorable(part, depth + 1)));
 }
 
 const unknownField = 'There is no field of this name.';
@@ -191,7 +202,7 @@ function addFault(fields: Map<string, string>, issue: z.core.$ZodIssue, fallback
 export function errorsOf<Services>(route: Route<Services>): ErrorCode[] {
   return [
     ...(route.params ? (['not_found'] as const) : []),
-    ...(route.body ? (['invalid_json', 'payload_too_large', 'unsupported_media_type'] as const) : []),
+    ...(route.body ? (['bad_request', 'invalid_json', 'payload_too_large', 'unsupported_media_type'] as const) : []),
     'invalid_fields',
     ...(route.scopes.length ? (['unauthorized', 'forbidden'] as const) : []),
     ...(route.errors ?? []),

@@ -188,6 +188,17 @@ describe('what is sent', () => {
     expect(answer.body.error).toMatchObject({ code: 'invalid_fields', fields: { body: expect.any(String) } });
   });
 
+  test.each([
+    ['a NUL in a value', '{"name":"b\\u0000x"}'],
+    ['a NUL in a name', '{"n\\u0000":1}'],
+    ['a NUL far inside', '{"name":"box","parts":[{"weight":{"x":["\\u0000"]}}]}'],
+    ['a thousand lists in one another', `{"name":${'['.repeat(1000)}${']'.repeat(1000)}}`],
+    ['thirty thousand of them', `{"name":${'['.repeat(30_000)}${']'.repeat(30_000)}}`],
+  ])('400 for %s', async (_what, body) => {
+    const answer = await send('POST', '/api/test/things', { token, body });
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: 'bad_request' } } });
+  });
+
   test('400 for text that is not JSON', async () => {
     const answer = await send('POST', '/api/test/things', { token, body: '{"name":' });
     expect(answer.body.error?.code).toBe('invalid_json');

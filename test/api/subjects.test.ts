@@ -119,7 +119,13 @@ describe('POST /subjects/lookup', () => {
     ['an unknown kind', { kind: 'nickname', value: 'x' }, 'invalid_fields', ['kind']],
     ['no issuer', { kind: 'wechat_openid', value: 'o1' }, 'invalid_fields', ['issuer']],
     ['an issuer too many', { kind: 'phone', value: '13800138000', issuer: 'x' }, 'invalid_fields', ['issuer']],
-    ['a NUL', { kind: 'wechat_openid', value: 'o\u0000', issuer: 'wx\u0000' }, 'invalid_fields', ['issuer', 'value']],
+    [
+      'control characters',
+      { kind: 'wechat_openid', value: 'o\u0007', issuer: 'wx\n' },
+      'invalid_fields',
+      ['issuer', 'value'],
+    ],
+    ['a NUL', { kind: 'member_no', value: 'o\u0000' }, 'bad_request', []],
     ['a huge value', { kind: 'member_no', value: 'x'.repeat(10_000) }, 'invalid_fields', ['value']],
     ['an object', { kind: 'phone', value: { $ne: '' } }, 'invalid_fields', ['value']],
     [
