@@ -33,7 +33,6 @@ export function showConsent(ctx: Context, deps: ConsentDependencies, visit: Visi
     base,
     client: client.name,
     host,
-    policy: client.policy_uri,
     scopes: sentences,
   });
 }

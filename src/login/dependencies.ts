@@ -1,5 +1,4 @@
 /** What the sign-in pages are given by app.ts. */
-import type Provider from 'oidc-provider';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Connectors } from '../connectors/contract.ts';
@@ -10,9 +9,10 @@ import type { Limits } from '../http/limits.ts';
 import type { Render } from '../http/render.ts';
 import type { Context } from '../http/server.ts';
 import type { Logger } from '../log.ts';
+import type { Oidc } from '../oidc/provider.ts';
 import type { Seal } from '../seal.ts';
 import type { Steps } from './step.ts';
-import type { LoginClient, Visit } from './visit.ts';
+import type { Visit } from './visit.ts';
 
 export type LoginDependencies = {
   db: Database;
@@ -22,7 +22,7 @@ export type LoginDependencies = {
   config: Pick<Config, 'publicUrl' | 'sandbox' | 'sandboxUrl' | 'demoUrl'>;
   limits: Limits;
   connectors: Pick<Connectors, 'forms' | 'start' | 'verify'>;
-  oidc: { provider: Provider; loginClient(client_id: string): Promise<LoginClient | undefined> };
+  oidc: Pick<Oidc, 'provider' | 'loginClient'>;
   csrf: Csrf;
   render: Render;
   i18n: I18n;

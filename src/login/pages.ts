@@ -1,7 +1,6 @@
 /**
  * Pages that are no step of a sign-in: errors (ours and the engine's), signing out. Made before the engine, which is given them.
  */
-import type Provider from 'oidc-provider';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { type AppError, fail } from '../errors.ts';
 import type { I18n, Translate } from '../http/i18n.ts';
@@ -18,6 +17,8 @@ export type Pages = {
   renderError(ctx: KoaContextWithOIDC, out: { error: string; error_description?: string }, error: Error): void;
   renderLogout(ctx: KoaContextWithOIDC, form: string): void;
   renderLogoutDone(ctx: KoaContextWithOIDC): void;
+  /** Around the engine: the last word on what it is about to answer. */
+  settle(ctx: KoaContextWithOIDC): void;
 };
 
 export function createPages({ render, i18n }: { render: Render; i18n: I18n }): Pages {
@@ -26,7 +27,8 @@ export function createPages({ render, i18n }: { render: Render; i18n: I18n }): P
     const t = translatorOf(ctx);
     const seconds = thrown.retryAfterSeconds;
     render(ctx, 'error', {
-      sentence: t(`errors.${thrown.code}`),
+      // As a heading, without its full stop.
+      sentence: t(`errors.${thrown.code}`).replace(/[。.]$/, ''),
       help: helpFor(t, thrown.code),
       wait: seconds ? duration(t, seconds) : undefined,
       back,
@@ -61,34 +63,30 @@ export function createPages({ render, i18n }: { render: Render; i18n: I18n }): P
     },
     renderLogoutDone(engineContext) {
       const { client } = engineContext.oidc;
-      render(ours(engineContext), 'logout-done', {
-        client: client && (client.clientName ?? client.clientId),
-        back: client?.clientUri && { name: client.clientName ?? client.clientId, url: client.clientUri },
-      });
+      render(ours(engineContext), 'logout-done', { client: client && (client.clientName ?? client.clientId) });
     },
+    settle,
   };
 }
 
 /**
- * Given to `provider.use`: what the engine writes by itself. Signing out with nobody signed in needs no page that posts itself by an
- * inline script; and a page that posts to the client (response_mode=form_post) may do so.
+ * What the engine writes by itself. Signing out with nobody signed in needs no page that posts itself by an inline script; and a
+ * page that posts to the client (response_mode=form_post) may do so.
  */
-export function enginePages(provider: Provider): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
-  return async (ctx, next) => {
-    await next();
-    const { oidc } = ctx;
-    if (oidc?.route === 'end_session' && ctx.status === 200 && !oidc.session?.accountId) {
-      // Undefined unless the engine found it registered for this client (threat A36).
-      const { post_logout_redirect_uri: target, state } = oidc.params ?? {};
-      const url = new URL(typeof target === 'string' ? target : provider.urlFor('end_session_success'));
-      if (typeof target === 'string' && typeof state === 'string') url.searchParams.set('state', state);
-      ctx.status = 303;
-      return ctx.redirect(url.href);
-    }
-    const target = oidc?.params?.redirect_uri;
-    if (oidc?.redirectUriCheckPerformed && typeof target === 'string' && ctx.response.is('html'))
-      widenFormAction(ours(ctx), new URL(target));
-  };
+function settle(ctx: KoaContextWithOIDC): void {
+  const { oidc } = ctx;
+  if (oidc?.route === 'end_session' && ctx.status === 200 && !oidc.session?.accountId) {
+    // Undefined unless the engine found it registered for this client (threat A36).
+    const { post_logout_redirect_uri: target, state } = oidc.params ?? {};
+    const url = new URL(typeof target === 'string' ? target : oidc.urlFor('end_session_success'));
+    if (typeof target === 'string' && typeof state === 'string') url.searchParams.set('state', state);
+    ctx.status = 303;
+    ctx.redirect(url.href);
+    return;
+  }
+  const target = oidc?.params?.redirect_uri;
+  if (oidc?.redirectUriCheckPerformed && typeof target === 'string' && ctx.response.is('html'))
+    widenFormAction(ours(ctx), new URL(target));
 }
 
 /** Keeps what the engine added to the policy: the hash of its own script. */

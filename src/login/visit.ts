@@ -7,19 +7,10 @@ import type Provider from 'oidc-provider';
 import { fail } from '../errors.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
+import type { LoginClient, Oidc } from '../oidc/provider.ts';
 import type { Step, Steps, WayBack } from './step.ts';
 
 export type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
-
-export type LoginClient = {
-  client_id: string;
-  name: string;
-  /** Connectors it offers, in the order shown; empty offers all that are configured. */
-  methods: string[];
-  channel: string | null;
-  client_uri?: string | undefined;
-  policy_uri?: string | undefined;
-};
 
 export type Visit = {
   uid: string;
@@ -32,10 +23,7 @@ export type Visit = {
   host: string;
 };
 
-export type VisitDependencies = {
-  oidc: { provider: Provider; loginClient(client_id: string): Promise<LoginClient | undefined> };
-  steps: Steps;
-};
+export type VisitDependencies = { oidc: Pick<Oidc, 'provider' | 'loginClient'>; steps: Steps };
 
 /** What is there instead of a visit. */
 export type Ended =
@@ -65,15 +53,15 @@ export async function findInteraction(ctx: Context, provider: Provider): Promise
     return await provider.interactionDetails(ctx.req, ctx.res);
   } catch (error) {
     if (error instanceof Error && error.name === 'SessionNotFound') return undefined;
-    throw error;
+    // The store says an outage in the engine's words, with ours as the cause: a page answers 503, not 500.
+    throw error instanceof Error && error.cause ? error.cause : error;
   }
 }
 
 /** The address was validated by the engine before the interaction began, so this is no open redirect (threat E9). */
 function wayBack(client: LoginClient, redirect: URL): WayBack | undefined {
-  const web = /^https?:$/.test(redirect.protocol);
-  const url = client.client_uri ?? (web ? redirect.origin : undefined);
-  return url ? { name: client.name.slice(0, 80), url } : undefined;
+  if (!/^https?:$/.test(redirect.protocol)) return undefined;
+  return { name: client.name.slice(0, 80), url: redirect.origin };
 }
 
 /**

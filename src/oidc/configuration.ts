@@ -20,6 +20,8 @@ export type EnginePages = {
   renderError(ctx: KoaContextWithOIDC, out: { error: string; error_description?: string }, error: Error): unknown;
   renderLogout(ctx: KoaContextWithOIDC, form: string): unknown;
   renderLogoutDone(ctx: KoaContextWithOIDC): unknown;
+  /** After the engine has answered: its own pages get the policy they need, or are not needed. */
+  settle(ctx: KoaContextWithOIDC): void;
 };
 
 export type ConfigurationInput = {

@@ -91,6 +91,7 @@ function settleAnswer({ provider, cors, log, pages }: MountDependencies) {
     ctx.state = states.get(ctx.req) ?? ctx.state;
     try {
       await next();
+      pages.settle(ctx);
     } catch (error) {
       // Saving the session, say: outside the engine's own error handling.
       if (!isDatabaseAway(error) && !isOAuthError(error)) provider.emit('error', error);

@@ -8,9 +8,7 @@ const args = ['--no-sandbox', '--disable-background-networking', '--disable-comp
 
 export async function openBrowser(): Promise<Browser> {
   const installed = systemChromium.find((path) => existsSync(path));
-  const browser = installed
-    ? await chromium.launch({ executablePath: installed, args })
-    : await launchPackaged();
+  const browser = installed ? await chromium.launch({ executablePath: installed, args }) : await launchPackaged();
   afterAll(() => browser.close());
   return browser;
 }
@@ -33,7 +31,8 @@ export async function watchedPage(browser: Browser, options: BrowserContextOptio
   const complaints: string[] = [];
   page.on('console', (message) => {
     // A form answered with 400 is shown in the console too, and is no fault.
-    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) complaints.push(message.text());
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+      complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('dialog', (dialog) => {

@@ -3,7 +3,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import Provider from 'oidc-provider';
 import { SMTPServer } from 'smtp-server';
 import { afterAll } from 'vitest';
 import { createConnectors } from '../../src/connectors/registry.ts';
@@ -11,8 +10,10 @@ import { createCsrf } from '../../src/http/csrf.ts';
 import { createI18n } from '../../src/http/i18n.ts';
 import { createRender, staticFiles } from '../../src/http/render.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
-import { createPages, enginePages } from '../../src/login/pages.ts';
+import { createPages } from '../../src/login/pages.ts';
 import { loginRoutes } from '../../src/login/routes.ts';
+import { createClient } from '../../src/oidc/clients.ts';
+import { createOidc } from '../../src/oidc/provider.ts';
 import { aliyunBehaviour, aliyunKey, fakeServer } from '../connectors/fakes.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
@@ -51,52 +52,48 @@ export async function openSite({ sandbox = false } = {}) {
   const csrf = createCsrf({ seal, publicUrl: origin });
   const render = createRender({ i18n, csrf });
   const pages = createPages({ render, i18n });
-  const provider = new Provider(origin, {
-    clients: [
-      {
-        client_id: 'website',
-        client_name: '示例官网',
-        token_endpoint_auth_method: 'none',
-        redirect_uris: [website.callback],
-        post_logout_redirect_uris: [`${website.origin}/bye`],
-      },
-    ],
-    routes: { authorization: '/authorize', end_session: '/logout', token: '/token' },
-    interactions: { url: (_ctx, interaction) => `/login/${interaction.uid}` },
-    features: {
-      devInteractions: { enabled: false },
-      rpInitiatedLogout: { logoutSource: pages.renderLogout, postLogoutSuccessSource: pages.renderLogoutDone },
+  await createClient(
+    { db, seal },
+    {
+      client_id: 'website',
+      name: '示例官网',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: [website.callback],
+      post_logout_redirect_uris: [`${website.origin}/bye`],
+      channel: 'website',
     },
-    renderError: pages.renderError,
-    cookies: { keys: ['test'] },
-    findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
-    async loadExistingGrant(ctx) {
-      const { client, session } = ctx.oidc;
-      const grant = new provider.Grant({ clientId: client?.clientId, accountId: session?.accountId });
-      grant.addOIDCScope('openid phone email profile');
-      await grant.save();
-      return grant;
-    },
-  });
-  provider.use(enginePages(provider));
-  const oidc = {
-    provider,
-    loginClient: async (client_id: string) => ({ client_id, name: '示例官网', methods: [], channel: 'website' }),
-  };
+  );
+  const only = { token_endpoint_auth_method: 'none' as const, methods: ['sms'] };
+  await createClient(
+    { db, seal },
+    { ...only, client_id: 'phone-only', name: 'Phone <b>only</b>', redirect_uris: [`${website.origin}/phone`] },
+  );
+  await createClient(
+    { db, seal },
+    { ...only, client_id: 'partner', party: 'third', name: '合作伙伴', redirect_uris: [`${website.origin}/partner`] },
+  );
+  const jobs = { handle: () => {} };
+  const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
   const koa = createKoa({ log, trustProxy: 1, https: false, errorPage: pages.error });
   koa.use(staticFiles);
   const router = loginRoutes({ db, seal, clock, log, config, limits, connectors, oidc, csrf, render, i18n });
   koa.use(router.routes()).use(router.allowedMethods());
-  const engine = provider.callback();
-  koa.use(async (ctx, next) => {
-    if (!/^\/(authorize|logout|token|\.well-known|jwks)/.test(ctx.path)) return next();
-    await engine(ctx.req, ctx.res);
-    ctx.respond = false;
-  });
+  koa.use(oidc.middleware);
   const listener = await listen(koa, { port, host: '127.0.0.1' });
   afterAll(() => listener.stop());
 
-  return { ...services, databaseUrl, origin, website, sms, mails: relay.mails, now, connectors, i18n };
+  return {
+    ...services,
+    databaseUrl,
+    origin,
+    website,
+    sms,
+    mails: relay.mails,
+    now,
+    connectors,
+    i18n,
+    provider: oidc.provider,
+  };
 }
 
 export type Site = Awaited<ReturnType<typeof openSite>>;
@@ -130,7 +127,9 @@ async function freePort(): Promise<number> {
 async function clientServer() {
   const server = createServer((req, res) => {
     res.writeHead(200, { 'content-type': 'text/html; charset=utf-8' });
-    res.end(`<!doctype html><title>client</title><h1>Back at the client</h1><p id="path">${req.url?.split('?')[0]}</p>`);
+    res.end(
+      `<!doctype html><title>client</title><h1>Back at the client</h1><p id="path">${req.url?.split('?')[0]}</p>`,
+    );
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   afterAll(() => void server.close());

@@ -37,7 +37,13 @@ export function createVisitor({ language = 'zh-CN', headers = {} }: { language?:
     const response = await fetch(url, {
       redirect: 'manual',
       ...init,
-      headers: { accept: 'text/html', 'accept-language': language, ...headers, ...(cookie && { cookie }), ...init.headers },
+      headers: {
+        accept: 'text/html',
+        'accept-language': language,
+        ...headers,
+        ...(cookie && { cookie }),
+        ...init.headers,
+      },
     });
     for (const line of response.headers.getSetCookie()) keep(line);
     const html = await response.text();
@@ -52,9 +58,17 @@ export function createVisitor({ language = 'zh-CN', headers = {} }: { language?:
     };
   }
 
-  async function post(url: string, fields: Record<string, string>, extra: Record<string, string> = {}): Promise<Answer> {
+  async function post(
+    url: string,
+    fields: Record<string, string>,
+    extra: Record<string, string> = {},
+  ): Promise<Answer> {
     const body = new URLSearchParams(fields).toString();
-    return send(url, { method: 'POST', body, headers: { 'content-type': 'application/x-www-form-urlencoded', ...extra } });
+    return send(url, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...extra },
+    });
   }
 
   return {
@@ -64,7 +78,8 @@ export function createVisitor({ language = 'zh-CN', headers = {} }: { language?:
     /** Follows redirects as long as they stay on this origin; the answer is the last page, or the way out. */
     async follow(answer: Answer): Promise<Answer> {
       let at = answer;
-      for (let hops = 0; at.location?.startsWith(new URL(answer.url).origin) && hops < 10; hops++) at = await send(at.location);
+      for (let hops = 0; at.location?.startsWith(new URL(answer.url).origin) && hops < 10; hops++)
+        at = await send(at.location);
       return at;
     },
     cookies: () => jar.map((cookie) => ({ ...cookie })),
@@ -94,6 +109,7 @@ function formsOf(html: string, url: string): Form[] {
 
 export function formTo(answer: Answer, ending: string): Form {
   const form = answer.forms.find(({ action }) => new URL(action).pathname.endsWith(ending));
-  if (!form) throw new Error(`no form to …${ending} at ${answer.url} (${answer.status}):\n${answer.html.slice(0, 2000)}`);
+  if (!form)
+    throw new Error(`no form to …${ending} at ${answer.url} (${answer.status}):\n${answer.html.slice(0, 2000)}`);
   return form;
 }

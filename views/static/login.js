@@ -11,8 +11,8 @@
   };
 
   const countDown = (element) => {
-    const { seconds, ...texts } = element.dataset;
-    const endsAt = performance.now() + Number(seconds) * 1000;
+    const texts = element.dataset;
+    const endsAt = performance.now() + Number(texts.wait) * 1000;
     const button = element.closest('form')?.querySelector('button');
     const show = () => {
       const left = Math.ceil((endsAt - performance.now()) / 1000);
@@ -48,7 +48,7 @@
   });
   addEventListener('pageshow', release);
 
-  for (const element of document.querySelectorAll('[data-seconds]')) countDown(element);
+  for (const element of document.querySelectorAll('[data-wait]')) countDown(element);
 
   const wrong = document.querySelector('[aria-invalid="true"]');
   if (wrong) wrong.focus();
