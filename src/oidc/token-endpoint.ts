@@ -6,11 +6,13 @@
 import type { TokenEndpointGrantContext } from 'oidc-provider';
 import { recordAudit } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
+import { type Consent, parseConsents } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
 import { bindAnonymous } from '../events/bind.ts';
 import type { Logger } from '../log.ts';
 import { type AdapterDependencies, artifactId, loadToken } from './adapter.ts';
 import { isPublic, ours } from './clients.ts';
+import { keepConsents } from './consents.ts';
 import { errors } from './engine.ts';
 import { familyRemains } from './lifetimes.ts';
 import { invalidGrant, invalidRequest, toOAuthError } from './oauth-errors.ts';
@@ -24,7 +26,7 @@ export type GrantHandler = (ctx: GrantContext) => void | Promise<void>;
 export type TokenEndpointDependencies = AdapterDependencies & { clock: Clock; log: Logger };
 
 /** Parameters of ours, which the engine must not strip. */
-export const extraParameters: Record<string, string[]> = { authorization_code: ['anonymous_id'] };
+export const extraParameters: Record<string, string[]> = { authorization_code: ['anonymous_id', 'consents'] };
 
 export function wrapGrant(deps: TokenEndpointDependencies, name: string, engine: GrantHandler): GrantHandler {
   if (name === 'authorization_code') return (ctx) => redeemCode(deps, engine, ctx);
@@ -62,6 +64,7 @@ async function redeemCode(deps: TokenEndpointDependencies, engine: GrantHandler,
   // RFC 6749 section 4.1.3: the address of the authorization request, again (threat A5).
   if (params.code !== undefined && params.redirect_uri === undefined) throw invalidGrant('redirect_uri is missing');
   const anonymousId = anonymousIdOf(params);
+  const consents = consentsOf(ctx);
   const won = await inOneWrite(deps, () => engine(ctx));
   const { AuthorizationCode: code } = ctx.oidc.entities;
   const grantId = code?.grantId;
@@ -70,6 +73,8 @@ async function redeemCode(deps: TokenEndpointDependencies, engine: GrantHandler,
     if (grantId) await endGrant(deps, ctx, String(grantId), 'code_replayed');
     throw invalidGrant('authorization code already consumed');
   }
+  // Before the anonymous id is bound: looking back needs the profiling consent.
+  if (code?.accountId) await keepConsents(deps, ctx, consents, code.accountId);
   if (anonymousId && code?.accountId && grantId)
     await bind(deps, ctx, {
       anonymous_id: anonymousId,
@@ -167,6 +172,17 @@ export function anonymousIdOf({ anonymous_id }: Record<string, unknown>): string
   if (anonymous_id === undefined || anonymous_id === '') return undefined;
   if (typeof anonymous_id === 'string' && /^[\x21-\x7e]{1,100}$/.test(anonymous_id)) return anonymous_id;
   throw invalidRequest('anonymous_id has up to 100 visible ASCII characters');
+}
+
+/** Our own websites ask on their own pages; what another company's client says a person agreed to is not believed. */
+function consentsOf({ oidc }: GrantContext): Consent[] {
+  const { consents } = oidc.params;
+  if (typeof consents !== 'string' || ours(oidc.client).party !== 'first') return [];
+  try {
+    return parseConsents(consents);
+  } catch (error) {
+    throw toOAuthError(error);
+  }
 }
 
 export type Binding = { anonymous_id: string; subject_id: string; grant_id: string };

@@ -10,12 +10,13 @@
  */
 
 import type { Connectors, Proof } from '../connectors/contract.ts';
-import { type Consent, currentConsents, parseConsents, recordConsents } from '../consent/consent.ts';
+import { type Consent, parseConsents } from '../consent/consent.ts';
 import { AppError } from '../errors.ts';
 import type { Limits } from '../http/limits.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
 import { type EngineClient, ours } from './clients.ts';
+import { channelOf, keepConsents } from './consents.ts';
 import { errors } from './engine.ts';
 import { createExchangeLimits } from './exchange-limits.ts';
 import { issueTokens, type RequestedAccess, readRequestedAccess } from './issue.ts';
@@ -71,7 +72,7 @@ export function createTokenExchange(deps: ExchangeDependencies) {
       limits.assertAllowed(ctx.state.ip);
       const proven = await prove(deps, client, request).catch((error) => limits.count(ctx.state.ip, client, error));
       const resolution = await resolve(deps, ctx, client, request, proven);
-      await keepConsents(deps, ctx, client, request.consents, resolution.sub);
+      await keepConsents(deps, ctx, request.consents, resolution.sub);
       const grant_id = await issueTokens(deps, ctx, resolution.sub, request.access, {
         issued_token_type: accessTokenType,
         ...phoneStatus(proven, resolution),
@@ -164,29 +165,6 @@ async function resolve(
   const { ip, requestId: request_id } = ctx.state;
   const context = { channel: channelOf(client), client_id: client.clientId, ip, request_id };
   return resolveSubject({ db, seal }, { proofs, create, context });
-}
-
-function channelOf({ channel, appid }: EngineClient): string {
-  return channel ?? (appid ? 'miniprogram' : 'app');
-}
-
-/** A program sends its consents with every sign-in; what is in force already is not written again. */
-async function keepConsents(
-  { db }: ExchangeDependencies,
-  ctx: GrantContext,
-  client: EngineClient,
-  consents: Consent[],
-  subject_id: string,
-): Promise<void> {
-  if (!consents.length) return;
-  const known = await currentConsents(db, subject_id);
-  const fresh = consents.filter(
-    ({ purpose, version }) =>
-      !known.some((consent) => consent.purpose === purpose && consent.version === version && consent.is_granted),
-  );
-  const { ip, requestId: request_id } = ctx.state;
-  const evidence = { ip, request_id, client_id: client.clientId };
-  await recordConsents(db, { subject_id, consents: fresh, channel: channelOf(client), evidence });
 }
 
 function phoneStatus({ phoneFailed }: Proven, { phone_status }: Resolution): Record<string, string> {
