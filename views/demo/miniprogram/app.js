@@ -19,6 +19,8 @@ App({
   words: words(wx.getAppBaseInfo().language),
 
   onLaunch(options) {
+    wx.setTabBarItem({ index: 0, text: this.words.shop });
+    wx.setTabBarItem({ index: 1, text: this.words.me });
     this.heyi.launch(options);
   },
 
@@ -37,7 +39,8 @@ App({
         wx.request({
           url: `${config.shop_url}/miniprogram/products`,
           data: { lang: this.words.language },
-          success: ({ statusCode, data }) => (statusCode === 200 ? resolve(data.products) : reject(new Error(`HTTP ${statusCode}`))),
+          success: ({ statusCode, data }) =>
+            statusCode === 200 ? resolve(data.products) : reject(new Error(`HTTP ${statusCode}`)),
           fail: ({ errMsg }) => reject(new Error(errMsg)),
         });
       });

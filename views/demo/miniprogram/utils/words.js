@@ -2,6 +2,7 @@
 const zh = {
   language: 'zh-CN',
   title: '山屿',
+  shop: '选物',
   slogan: '山中有茶，屿上有风',
   hello: '欢迎回来',
   loading: '正在取货…',
@@ -58,6 +59,7 @@ const zh = {
 const en = {
   language: 'en',
   title: 'Shanyu',
+  shop: 'Shop',
   slogan: 'Tea from the hills, breeze from the isle',
   hello: 'Welcome back',
   loading: 'Fetching the shelves…',

@@ -21,8 +21,15 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
 
   const navigation = {
     navigateTo: ({ url }) => push(url),
-    redirectTo: ({ url }) => (pop(), push(url)),
-    reLaunch: ({ url }) => (stack.splice(0).forEach(unload), kept.clear(), open(url)),
+    redirectTo: ({ url }) => {
+      pop();
+      push(url);
+    },
+    reLaunch: ({ url }) => {
+      for (const page of [...stack.splice(0), ...kept.values()]) unload(page);
+      kept.clear();
+      open(url);
+    },
     navigateBack: ({ delta = 1 } = {}) => {
       for (let i = 0; i < delta && stack.length > 1; i++) pop();
       stack.at(-1).shown();
@@ -33,6 +40,7 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
       page.title = title;
       bars();
     },
+    setTabBarItem: ({ index, text }) => screen.nameTab(index, text),
     showToast: ({ title, icon = 'success', duration = 1800 }) => screen.toast(title, icon, duration),
     hideToast: () => screen.toast(''),
     showLoading: ({ title }) => screen.toast(title, 'loading', 30000),
@@ -57,7 +65,16 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
       app = options;
     };
     const Page = (options) => registered.set(name.replace(/\.js$/, ''), options);
-    factory((path) => require_(name, path), module, module.exports, engine.wx, App, Page, () => app, () => stack.map((page) => page.self));
+    factory(
+      (path) => require_(name, path),
+      module,
+      module.exports,
+      engine.wx,
+      App,
+      Page,
+      () => app,
+      () => stack.map((page) => page.self),
+    );
     return module.exports;
   }
 
@@ -129,7 +146,11 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
   function bars() {
     const page = stack.at(-1);
     if (!page) return;
-    screen.bars({ title: page.title, isDeep: stack.length > 1, tab: stack.length === 1 ? tabs.indexOf(page.path) : -1 });
+    screen.bars({
+      title: page.title,
+      isDeep: stack.length > 1,
+      tab: stack.length === 1 ? tabs.indexOf(page.path) : -1,
+    });
   }
 
   function call(self, name, ...values) {
@@ -153,7 +174,12 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
       for (let at = target; at && at !== element.parentNode; at = at.parentNode) {
         const handler = at.wxHandlers?.[type];
         if (!handler) continue;
-        const event = { type, detail, target: { dataset: target.wxDataset ?? {} }, currentTarget: { dataset: at.wxDataset ?? {} } };
+        const event = {
+          type,
+          detail,
+          target: { dataset: target.wxDataset ?? {} },
+          currentTarget: { dataset: at.wxDataset ?? {} },
+        };
         call(page.self, handler.method, event);
         if (handler.stops) return;
       }

@@ -103,7 +103,13 @@ async function exchange({ url, method, data, header, signal }) {
     request.body = new URLSearchParams(data).toString();
   } else if (data !== undefined) request.body = typeof data === 'string' ? data : JSON.stringify(data);
   const answer = await fetch(target, request);
-  return { statusCode: answer.status, header: Object.fromEntries(answer.headers), data: asData(await answer.text()), cookies: [], errMsg: 'request:ok' };
+  return {
+    statusCode: answer.status,
+    header: Object.fromEntries(answer.headers),
+    data: asData(await answer.text()),
+    cookies: [],
+    errMsg: 'request:ok',
+  };
 }
 
 /** dataType json is the default: what cannot be parsed stays text. */
@@ -129,7 +135,8 @@ function storage(phone) {
     },
     setStorageSync(key, value) {
       const text = JSON.stringify(value);
-      if (text.length > keyLimit || sizeOf() + text.length > totalLimit) throw new Error('setStorageSync:fail exceed storage max size');
+      if (text.length > keyLimit || sizeOf() + text.length > totalLimit)
+        throw new Error('setStorageSync:fail exceed storage max size');
       localStorage.setItem(name(key), text);
       phone.stored(key);
     },
@@ -150,20 +157,39 @@ function interface_(navigation) {
     complete?.({ errMsg: `${call}:ok` });
   };
   const calls = {};
-  for (const call of ['navigateTo', 'navigateBack', 'redirectTo', 'switchTab', 'reLaunch', 'setNavigationBarTitle', 'showToast', 'hideToast', 'showLoading', 'hideLoading']) {
+  for (const call of [
+    'navigateTo',
+    'navigateBack',
+    'redirectTo',
+    'switchTab',
+    'reLaunch',
+    'setNavigationBarTitle',
+    'setTabBarItem',
+    'showToast',
+    'hideToast',
+    'showLoading',
+    'hideLoading',
+  ]) {
     calls[call] = (options = {}) => {
       navigation[call](options);
       done(call, options);
     };
   }
   calls.showModal = (options = {}) => {
-    navigation.showModal(options).then((confirm) => options.success?.({ confirm, cancel: !confirm, errMsg: 'showModal:ok' }));
+    navigation
+      .showModal(options)
+      .then((confirm) => options.success?.({ confirm, cancel: !confirm, errMsg: 'showModal:ok' }));
   };
   return calls;
 }
 
 function device(phone) {
-  const base = () => ({ language: phone.language, version: '8.0.53', SDKVersion: '3.7.0', theme: matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light' });
+  const base = () => ({
+    language: phone.language,
+    version: '8.0.53',
+    SDKVersion: '3.7.0',
+    theme: matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light',
+  });
   const hardware = () => ({ brand: 'demo', model: 'Demo Phone', platform: 'devtools', system: 'Demo 1.0' });
   const screen = () => ({ windowWidth: 375, windowHeight: 667, pixelRatio: 2, statusBarHeight: 20 });
   return {

@@ -17,7 +17,7 @@ Page({
     this.setData({ state: 'loading' });
     try {
       this.setData({ products: await app.products(), state: 'ready' });
-    } catch (error) {
+    } catch {
       this.setData({ state: 'failed' });
     }
   },

@@ -46,7 +46,7 @@ Page({
       const { phone_status } = await app.heyi.signIn({ phoneCode: detail.code });
       if (phone_status === 'conflict') wx.showModal({ content: app.words.conflict, showCancel: false });
       else wx.showToast({ title: phone_status === 'failed' ? app.words.phone_failed : app.words.linked, icon: 'none' });
-    } catch (error) {
+    } catch {
       wx.showToast({ title: app.words.failed, icon: 'none' });
     }
     return this.refresh();

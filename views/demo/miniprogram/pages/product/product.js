@@ -5,8 +5,12 @@ Page({
 
   async onLoad({ id }) {
     wx.setNavigationBarTitle({ title: app.words.detail });
-    const product = (await app.products()).find((one) => one.product_id === id);
-    if (!product) return wx.navigateBack();
+    const products = await app.products().catch(() => []);
+    const product = products.find((one) => one.product_id === id);
+    if (!product) {
+      wx.showToast({ title: app.words.load_failed, icon: 'none' });
+      return wx.navigateBack();
+    }
     this.setData({ product });
     app.heyi.track('product_viewed', { product_id: id, name: product.name, price: product.price, currency: 'CNY' });
   },
@@ -27,7 +31,7 @@ Page({
       remember({ order_id: this.order_id, name: product.name, price_text: product.price_text });
       this.order_id = undefined;
       wx.showToast({ title: app.words.bought, icon: 'success' });
-    } catch (error) {
+    } catch {
       wx.showToast({ title: app.words.buy_failed, icon: 'none' });
     }
     this.setData({ is_buying: false, is_signed_in: Boolean(app.heyi.person()) });
@@ -48,7 +52,10 @@ async function pay({ order_id, product: { product_id, price } }) {
       messageId: `order-${order_id}`,
       timestamp: new Date().toISOString(),
       anonymousId: app.heyi.anonymousId(),
-      context: { channel: 'miniprogram', consent: { categoryPreferences: Object.assign({ service: true }, app.heyi.consent()) } },
+      context: {
+        channel: 'miniprogram',
+        consent: { categoryPreferences: Object.assign({ service: true }, app.heyi.consent()) },
+      },
       properties: { order_id, product_id, price, total: price, currency: 'CNY', products: [{ product_id, price }] },
     },
   });
