@@ -1,0 +1,64 @@
+/**
+ * What events mean: canonical names with titles and typed properties, the names that other vendors use for them, and the least
+ * trust below which an event is stored and shown but counts for nothing. Built in is builtin-catalogue.ts; a company adds its own
+ * (table event_catalogue). A name that nobody knows is accepted as it is, and so is a property of another type: types document.
+ */
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import { builtin } from './builtin-catalogue.ts';
+import { remembering } from './remembering.ts';
+import { reaches, type Trust } from './trust.ts';
+
+export type PropertyType = 'string' | 'number' | 'money' | 'boolean' | 'time' | 'list' | 'object';
+
+export type EventDefinition = {
+  name: string;
+  title: Record<string, string>;
+  properties: Record<string, PropertyType>;
+  aliases: string[];
+  least_trust?: Trust;
+};
+
+/** Least trust per event name where a write key differs from the catalogue. */
+export type CatalogueOverride = Record<string, Trust>;
+
+export type Catalogue = {
+  definitions: EventDefinition[];
+  /** Our name for an event, whatever the sender calls it. */
+  canonicalName(name: string): string;
+  counts(name: string, trust: Trust, override: CatalogueOverride): boolean;
+};
+
+/** Events that mean money: anybody could send them with a public key, so only a server's count unless the company says so. */
+const money = /^(order|payment|refund|points|coupon)_/;
+
+export function createCatalogue(additions: EventDefinition[]): Catalogue {
+  const definitions = new Map<string, EventDefinition>();
+  for (const definition of [...builtin, ...additions]) definitions.set(definition.name, definition);
+  const names = new Map<string, string>();
+  for (const { name, aliases } of definitions.values()) {
+    for (const alias of aliases) names.set(alias.toLowerCase(), name);
+  }
+  const leastTrust = (name: string): Trust =>
+    definitions.get(name)?.least_trust ?? (money.test(name) ? 'server' : 'claimed');
+  return {
+    definitions: [...definitions.values()],
+    canonicalName(name) {
+      if (definitions.has(name)) return name;
+      const plain = name.toLowerCase();
+      const snake = plain.replace(/[\s-]+/g, '_');
+      return names.get(plain) ?? (definitions.has(snake) ? snake : name);
+    },
+    counts: (name, trust, override) =>
+      reaches(trust, (Object.hasOwn(override, name) ? override[name] : undefined) ?? leastTrust(name)),
+  };
+}
+
+/** The catalogue in force; a change by the company is seen by every process within seconds. */
+export function catalogueReader({ db, clock }: { db: Database; clock: Clock }): () => Promise<Catalogue> {
+  const read = remembering(clock, async () => {
+    const columns = ['name', 'title', 'least_trust', 'properties', 'aliases'];
+    return createCatalogue(await db('event_catalogue').select(columns).orderBy('name'));
+  });
+  return () => read('');
+}

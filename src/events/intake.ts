@@ -1,0 +1,189 @@
+/**
+ * A batch from its bytes to the commit: normalise, bind what proves itself, attribute, store. One bad event never loses the good
+ * ones: it is reported in the answer and kept, masked, for the key's owner. Whoever speaks was settled before (speaker.ts).
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import type { Logger } from '../log.ts';
+import { attributor } from './attribute.ts';
+import { bindAnonymous } from './bind.ts';
+import type { Catalogue } from './catalogue.ts';
+import { type EventType, type Incoming, normalise, type RejectionCode, rejectionMessages } from './normalise.ts';
+import type { KeyOf } from './people.ts';
+import { maskedSample } from './personal.ts';
+import type { Speaker } from './speaker.ts';
+import { storableText } from './storable.ts';
+import { type EventRow, insertRejections } from './store.ts';
+import { storeOnce } from './store-once.ts';
+
+export type IdTokenReader = (jwt: string) => Promise<{ sub: string; client_id: string } | undefined>;
+
+export type IntakeServices = {
+  db: Database;
+  clock: Clock;
+  log: Logger;
+  keyOf: KeyOf;
+  readIdToken: IdTokenReader;
+  readCatalogue: () => Promise<Catalogue>;
+};
+
+export type Batch = {
+  items: unknown[];
+  /** Of the path; undefined in a batch, where each event says its own. */
+  type: EventType | undefined;
+  sentAt: unknown;
+  context: unknown;
+};
+
+export type RejectedEvent = { index: number; message_id: string | null; code: RejectionCode; message: string };
+
+/** Returns once what was accepted is durable. */
+export async function takeIn(services: IntakeServices, speaker: Speaker, batch: Batch): Promise<RejectedEvent[]> {
+  const { db, clock } = services;
+  const received_at = clock.now();
+  const catalogue = await services.readCatalogue();
+  const rejected: RejectedEvent[] = [];
+  const reject = (index: number, code: RejectionCode) => rejected.push(rejection(batch.items[index], index, code));
+  const incoming: { index: number; event: Incoming }[] = [];
+  const { type, sentAt, context } = batch;
+  for (const [index, item] of batch.items.entries()) {
+    const read = normalise(item, { type, sentAt, context, receivedAt: received_at, catalogue });
+    if ('rejection' in read) reject(index, read.rejection);
+    else incoming.push({ index, event: read.incoming });
+  }
+  const events = incoming.map(({ event }) => event);
+  await bindProven(services, speaker, events);
+  const attribute = await attributor({ db, keyOf: services.keyOf, catalogue }, speaker, events);
+  const idOf = eventIds(received_at, batch.items.length);
+  const rows: EventRow[] = [];
+  for (const { index, event } of incoming) {
+    const found = attribute(event);
+    if ('rejection' in found) reject(index, found.rejection);
+    else rows.push(rowOf(event, { id: idOf(index), channel: event.channel ?? speaker.channel, ...found }));
+  }
+  if (rows.length) await storeOnce(db, { source_id: speaker.source_id, received_at, rows });
+  if (rejected.length) await keepRejections(services, speaker, received_at, batch.items, rejected);
+  return rejected.sort((a, b) => a.index - b.index);
+}
+
+type Placed = Pick<
+  EventRow,
+  'id' | 'channel' | 'subject_id' | 'trust' | 'counts' | 'is_attributable' | 'claimed_user_id' | 'held'
+>;
+
+function rowOf(event: Incoming, placed: Placed): EventRow {
+  return {
+    ...placed,
+    message_id: event.message_id ?? placed.id,
+    type: event.type,
+    event: event.event,
+    original_event: event.original_event,
+    timestamp: event.timestamp,
+    original_timestamp: event.original_timestamp,
+    anonymous_id: event.anonymous_id ?? null,
+    consents: event.consents,
+    properties: event.properties,
+    context: event.context,
+  };
+}
+
+/**
+ * UUIDv7 with the position in the batch in its 12-bit counter (RFC 9562 section 6.2, method 1): events of one instant keep the
+ * order in which they were sent. A batch holds no more than the counter does.
+ */
+export const mostEvents = 4_096;
+
+function eventIds(at: Date, count: number): (index: number) => string {
+  const time = at.getTime().toString(16).padStart(12, '0');
+  const random = randomBytes(8 * count);
+  return (index) => {
+    const from = index * 8;
+    random[from] = ((random[from] ?? 0) & 0x3f) | 0x80;
+    const tail = random.toString('hex', from, from + 8);
+    const position = index.toString(16).padStart(3, '0');
+    return `${time.slice(0, 8)}-${time.slice(8)}-7${position}-${tail.slice(0, 4)}-${tail.slice(4)}`;
+  };
+}
+
+/** Nobody has reason to send more; each costs a signature check. */
+const mostIdTokens = 10;
+const bindingHorizonMs = 30 * 86_400_000;
+
+/** An identify that proves whose the anonymous id is binds it before its batch is stored (contract section 4). */
+async function bindProven(services: IntakeServices, speaker: Speaker, events: Incoming[]): Promise<void> {
+  const identifies = events.filter((event) => event.type === 'identify' && event.anonymous_id !== undefined);
+  if (!identifies.length || speaker.kind === 'token') return;
+  const proven = new Map<string, { anonymous_id: string; subject_id: string; at: Date }>();
+  const subjectOf =
+    speaker.kind === 'server'
+      ? await serverSubjects(services, speaker, identifies)
+      : idTokenSubjects(services, speaker);
+  const now = services.clock.now().getTime();
+  for (const event of identifies) {
+    const subject_id = await subjectOf(event);
+    const { anonymous_id } = event;
+    const at = new Date(event.timestamp);
+    // History that is imported says who used a device then, not who uses it now.
+    if (!subject_id || anonymous_id === undefined || at.getTime() < now - bindingHorizonMs) continue;
+    proven.set(anonymous_id, { anonymous_id, subject_id, at });
+  }
+  const method = speaker.kind === 'server' ? 'server' : 'id_token';
+  for (const binding of proven.values()) await bindAnonymous(services.db, { ...binding, method });
+}
+
+type SubjectOf = (event: Incoming) => Promise<string | undefined>;
+
+/** A server's userId, when it is somebody. */
+async function serverSubjects(services: IntakeServices, speaker: Speaker, events: Incoming[]): Promise<SubjectOf> {
+  const named = events.filter(({ user_id }) => user_id !== undefined).map((event) => ({ ...event, external_ids: [] }));
+  const catalogue = await services.readCatalogue();
+  const attribute = await attributor({ db: services.db, keyOf: services.keyOf, catalogue }, speaker, named);
+  return async (event) => {
+    if (event.user_id === undefined) return undefined;
+    const found = attribute({ ...event, external_ids: [] });
+    return 'rejection' in found ? undefined : (found.subject_id ?? undefined);
+  };
+}
+
+/** An ID token of a client that this key belongs to; good for nothing but binding, and never stored. */
+function idTokenSubjects({ readIdToken }: IntakeServices, speaker: Speaker): SubjectOf {
+  const clients = speaker.kind === 'client' ? speaker.client_ids : [];
+  const read = new Map<string, ReturnType<IdTokenReader>>();
+  return async ({ id_token }) => {
+    if (id_token === undefined || (!read.has(id_token) && read.size >= mostIdTokens)) return undefined;
+    const reading = read.get(id_token) ?? readIdToken(id_token);
+    read.set(id_token, reading);
+    const token = await reading;
+    return token && clients.includes(token.client_id) ? token.sub : undefined;
+  };
+}
+
+function rejection(item: unknown, index: number, code: RejectionCode): RejectedEvent {
+  const id = typeof item === 'object' && item !== null && 'messageId' in item ? item.messageId : undefined;
+  const message_id = typeof id === 'string' ? storableText(id.slice(0, 100)) : null;
+  return { index, message_id, code, message: rejectionMessages[code] };
+}
+
+/** Of one request; a public key must not fill the table. */
+const mostKept = 100;
+
+async function keepRejections(
+  { db, log }: IntakeServices,
+  { source_id }: Speaker,
+  received_at: Date,
+  items: unknown[],
+  rejected: RejectedEvent[],
+): Promise<void> {
+  const rejections = rejected.slice(0, mostKept).map(({ index, message_id, code, message }) => {
+    // What is too deep cannot be written out.
+    const sample =
+      code === 'too_deep' ? null : storableText(maskedSample(JSON.stringify(items[index]).slice(0, 4_000)));
+    return { message_id, code, message, sample };
+  });
+  await insertRejections(db, { source_id, received_at, rejections });
+  log.info(
+    { source_id, rejected: rejected.length, codes: [...new Set(rejected.map(({ code }) => code))] },
+    'events: rejected',
+  );
+}

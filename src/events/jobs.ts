@@ -1,0 +1,51 @@
+/** Work in the background: partitions ahead of time, held events to their people, and what has had its time. */
+import type { Knex } from 'knex';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import type { Jobs } from '../jobs.ts';
+import type { Logger } from '../log.ts';
+import { claimHeld, deleteOldRejections, dropUnclaimed, ensurePartition } from './store.ts';
+
+export function handleEventJobs({
+  db,
+  clock,
+  log,
+  jobs,
+}: {
+  db: Database;
+  clock: Clock;
+  log: Logger;
+  jobs: Jobs;
+}): void {
+  jobs.handle('events.partition', () => preparePartitions(db, clock), { cron: '17 3 * * *' });
+  jobs.handle('events.claim_held', () => claimAllHeld(db), { cron: '* * * * *' });
+  jobs.handle('events.tidy', () => tidyEvents(db, log), { cron: '41 * * * *' });
+}
+
+/** This month and the two after it. A month that is missing all the same is made by the first event that needs it. */
+export async function preparePartitions(db: Knex, clock: Clock): Promise<void> {
+  const now = clock.now();
+  for (const ahead of [0, 1, 2]) {
+    await ensurePartition(db, new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + ahead, 1)));
+  }
+}
+
+/** Called when a person signs in or gains an identity: a server's events about them may have been waiting. */
+export async function claimHeldEvents(db: Knex, sub: string): Promise<number> {
+  return claimHeld(db, sub);
+}
+
+/** The same for everybody: an identity that appeared while its event was being stored was missed by both. */
+async function claimAllHeld(db: Knex): Promise<void> {
+  while ((await claimHeld(db, null)) > 0);
+}
+
+const portion = 1_000;
+
+/** In portions, so that no statement holds locks for long. */
+export async function tidyEvents(db: Knex, log: Logger): Promise<void> {
+  let dropped = 0;
+  for (let n = portion; n === portion; dropped += n) n = await dropUnclaimed(db, portion);
+  if (dropped) log.warn({ dropped }, 'events: held for somebody who did not appear within 30 days, dropped');
+  for (let n = portion; n === portion; ) n = await deleteOldRejections(db, portion);
+}

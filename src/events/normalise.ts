@@ -1,0 +1,203 @@
+/**
+ * One event as a tracker sends it → one event as we keep it. Tolerant: a field of the wrong type is as good as missing, and only
+ * what could not be attributed or told apart from others refuses the event. Whose it is, and how far that is trusted, is attribute.ts.
+ *
+ * Never stored: an ID token (a credential), external ids (they become a subject), consent (it becomes a column). A phone number or
+ * an e-mail in a field of that name is masked: it proves nothing, and it would be the only one in the database in clear.
+ */
+import { z } from 'zod';
+import type { Catalogue } from './catalogue.ts';
+import { type EventTime, eventTime } from './event-time.ts';
+import { maskPersonal } from './personal.ts';
+import { type Bounds, exceededBound, isRecord, storableText } from './storable.ts';
+
+export const eventTypes = ['track', 'identify', 'page', 'screen', 'group', 'alias'] as const;
+export type EventType = (typeof eventTypes)[number];
+
+/** An identity that the sender says the person has; only a server's word for it counts. */
+export type ExternalId = { type: string; id: string; issuer: string };
+
+export type Incoming = EventTime & {
+  message_id: string | undefined;
+  type: EventType;
+  event: string;
+  original_event: string | null;
+  channel: string | undefined;
+  user_id: string | undefined;
+  anonymous_id: string | undefined;
+  external_ids: ExternalId[];
+  id_token: string | undefined;
+  consents: string[];
+  properties: Record<string, unknown>;
+  context: Record<string, unknown>;
+};
+
+export type RejectionCode =
+  | Bounds
+  | 'not_an_object'
+  | 'type_unknown'
+  | 'event_name_missing'
+  | 'message_id_invalid'
+  | 'identity_missing'
+  | 'id_too_long'
+  | 'subject_deleted';
+
+export const rejectionMessages: Record<RejectionCode, string> = {
+  not_an_object: 'The event is not an object.',
+  type_unknown: `The type is none of ${eventTypes.join(', ')}.`,
+  event_name_missing: 'A track event needs a name of 1 to 200 characters in "event".',
+  message_id_invalid: 'The messageId must be a string of at most 100 printable characters.',
+  identity_missing: 'The event names nobody: userId or anonymousId is needed.',
+  id_too_long: 'userId and anonymousId have at most 200 characters.',
+  subject_deleted: 'The person has been deleted.',
+  too_deep: 'The event is nested deeper than 32 levels.',
+  too_many_keys: 'The event has more than 2000 keys.',
+  event_too_large: 'The event is larger than 32 KB.',
+};
+
+const record = z.custom<Record<string, unknown>>(isRecord).optional().catch(undefined);
+const id = z
+  .union([z.string(), z.number().transform(String)])
+  .transform((text) => storableText(text.trim()) || undefined)
+  .optional()
+  .catch(undefined);
+const name = z
+  .string()
+  .transform((text) => storableText(text.trim()) || undefined)
+  .optional()
+  .catch(undefined);
+
+const payload = z.object({
+  messageId: z.unknown().optional(),
+  type: z.unknown().optional(),
+  event: name,
+  name,
+  category: name,
+  userId: id,
+  anonymousId: id,
+  previousId: id,
+  groupId: id,
+  timestamp: z.unknown().optional(),
+  originalTimestamp: z.unknown().optional(),
+  sentAt: z.unknown().optional(),
+  properties: record,
+  traits: record,
+  context: record,
+});
+type Payload = z.output<typeof payload>;
+
+export type NormaliseOptions = {
+  /** What the path says; unset in a batch, where each event says it. */
+  type: EventType | undefined;
+  /** Of the batch, where the event has none of its own. */
+  sentAt: unknown;
+  context: unknown;
+  receivedAt: Date;
+  catalogue: Catalogue;
+};
+
+export function normalise(
+  raw: unknown,
+  options: NormaliseOptions,
+): { incoming: Incoming } | { rejection: RejectionCode } {
+  if (!isRecord(raw)) return { rejection: 'not_an_object' };
+  const exceeded = exceededBound(raw);
+  if (exceeded) return { rejection: exceeded };
+  const sent = payload.parse(raw);
+  const type = options.type ?? eventTypes.find((known) => known === sent.type);
+  if (!type) return { rejection: 'type_unknown' };
+  const messageId = readMessageId(sent.messageId);
+  if (messageId === 'invalid') return { rejection: 'message_id_invalid' };
+  const event = nameOf(type, sent, options.catalogue);
+  if (!event) return { rejection: 'event_name_missing' };
+  if ((sent.userId?.length ?? 0) > 200 || (sent.anonymousId?.length ?? 0) > 200) return { rejection: 'id_too_long' };
+  const incoming = {
+    ...eventTime(sent.originalTimestamp ?? sent.timestamp, sent.sentAt ?? options.sentAt, options.receivedAt),
+    message_id: messageId?.id,
+    type,
+    ...event,
+    user_id: sent.userId,
+    anonymous_id: sent.anonymousId,
+    ...readContext(sent.context ?? (isRecord(options.context) ? options.context : {})),
+    properties: maskPersonal(propertiesOf(type, sent)),
+  };
+  return { incoming };
+}
+
+/** Absent: we make one. Two senders' ids must not become one by repairing them, so what cannot be stored is refused (threat F5). */
+function readMessageId(value: unknown): { id: string } | 'invalid' | undefined {
+  if (value === undefined || value === null || value === '') return undefined;
+  const usable = typeof value === 'string' && value.length <= 100 && value.isWellFormed() && !/\p{Cc}/u.test(value);
+  return usable ? { id: value } : 'invalid';
+}
+
+function nameOf(type: EventType, sent: Payload, catalogue: Catalogue) {
+  const original = type === 'track' ? sent.event : type === 'page' || type === 'screen' ? sent.name : undefined;
+  if (type === 'track' && (!original || original.length > 200)) return undefined;
+  const spoken = { page: 'page_viewed', screen: 'screen_viewed' } as const;
+  const canonical = type === 'page' || type === 'screen' ? spoken[type] : catalogue.canonicalName(original ?? type);
+  return { event: canonical, original_event: original === undefined || original === canonical ? null : original };
+}
+
+function propertiesOf(type: EventType, sent: Payload): Record<string, unknown> {
+  const given = sent.properties ?? {};
+  const { name, category, groupId: group_id, previousId: previous_id } = sent;
+  switch (type) {
+    case 'track':
+      return given;
+    case 'page':
+    case 'screen':
+      return { ...(name !== undefined && { name }), ...(category !== undefined && { category }), ...given };
+    case 'identify':
+      return { ...traitsOf(sent) };
+    case 'group':
+      return { ...traitsOf(sent), ...(group_id !== undefined && { group_id }) };
+    case 'alias':
+      return { ...given, ...(previous_id !== undefined && { previous_id }) };
+  }
+}
+
+/** Some trackers keep the traits in the context. */
+function traitsOf({ traits, context }: Payload): Record<string, unknown> {
+  return { ...(isRecord(context?.traits) ? context.traits : {}), ...traits };
+}
+
+const channelName = /^[a-z][a-z0-9_]{0,39}$/;
+const purposeName = /^[a-z][a-z0-9_]{0,39}$/;
+
+function readContext(given: Record<string, unknown>) {
+  const { id_token, traits, externalIds, consent, channel, ...context } = given;
+  return {
+    channel: typeof channel === 'string' && channelName.test(channel) ? channel : undefined,
+    id_token: typeof id_token === 'string' ? id_token : undefined,
+    external_ids: readExternalIds(externalIds),
+    consents: readConsents(consent),
+    context: maskPersonal(context),
+  };
+}
+
+/** Purposes agreed to when the event was collected. Without any word of it, service alone, which needs no consent. */
+function readConsents(consent: unknown): string[] {
+  const preferences = isRecord(consent) ? consent.categoryPreferences : undefined;
+  if (!isRecord(preferences)) return ['service'];
+  const granted = Object.keys(preferences).filter((name) => preferences[name] === true && purposeName.test(name));
+  return [...new Set(['service', ...granted.slice(0, 20)])];
+}
+
+const externalId = z.object({
+  id: z.union([z.string(), z.number().transform(String)]),
+  type: z.string(),
+  collection: z.literal('users').optional(),
+  encoding: z.literal('none').optional(),
+  issuer: z.string().max(200).default(''),
+});
+
+function readExternalIds(given: unknown): ExternalId[] {
+  if (!Array.isArray(given)) return [];
+  return given.slice(0, 10).flatMap((item) => {
+    const { data } = externalId.safeParse(item);
+    return data && data.id.length <= 320
+      ? [{ type: data.type, id: storableText(data.id), issuer: storableText(data.issuer) }]
+      : [];
+  });
+}

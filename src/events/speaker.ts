@@ -1,0 +1,59 @@
+/**
+ * Who is speaking (contract section 4), told by the Authorization header, or by `writeKey` in the body:
+ *
+ *   Bearer <access token of a person>   token    its subject, its client
+ *   Basic <write key>:                  client   a public key: speaks for anonymous ids
+ *                                       server   a secret key: may name any person
+ *
+ * What that makes of an event is attribute.ts.
+ */
+import { fail } from '../errors.ts';
+import type { CatalogueOverride } from './catalogue.ts';
+import type { WriteKeys } from './write-keys.ts';
+
+type Source = {
+  /** Message ids are unique within it. */
+  source_id: number;
+  catalogue: CatalogueOverride;
+  /** Of events that name none. */
+  channel: string;
+  /** Websites that may speak so; empty when none is registered. */
+  origins: string[];
+};
+export type Speaker = Source &
+  ({ kind: 'token'; sub: string } | { kind: 'client'; client_ids: string[] } | { kind: 'server' });
+
+export type TokenReader = (
+  bearer: string,
+) => Promise<{ sub?: string | undefined; client_id: string; channel: string | null } | undefined>;
+
+type Services = { writeKeys: WriteKeys; readToken: TokenReader };
+
+/** The header's word. Undefined when there is none: the body may hold a write key. @throws unauthorized | unknown_write_key */
+export async function speakerOfHeader(services: Services, header: string): Promise<Speaker | undefined> {
+  if (!header) return undefined;
+  const [, scheme = '', credential = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? [];
+  if (scheme.toLowerCase() === 'bearer') return speakerOfToken(services, credential);
+  if (scheme.toLowerCase() !== 'basic') throw fail('unauthorized');
+  const [key = ''] = Buffer.from(credential, 'base64').toString('utf8').split(':');
+  return speakerOfKey(services, key);
+}
+
+/** @throws unauthorized */
+async function speakerOfToken({ writeKeys, readToken }: Services, bearer: string): Promise<Speaker> {
+  const token = await readToken(bearer);
+  // A program's token has no person: programs use a server key.
+  if (!token?.sub) throw fail('unauthorized');
+  const source = await writeKeys.tokenSource(token.client_id);
+  const channel = token.channel ?? source.channel ?? 'server';
+  return { kind: 'token', sub: token.sub, ...source, source_id: source.id, channel };
+}
+
+/** @throws unknown_write_key */
+export async function speakerOfKey({ writeKeys }: Pick<Services, 'writeKeys'>, key: unknown): Promise<Speaker> {
+  const known = typeof key === 'string' && key !== '' ? await writeKeys.find(key) : undefined;
+  if (!known) throw fail('unknown_write_key');
+  const { id: source_id, catalogue, origins, client_ids } = known;
+  const source = { source_id, catalogue, origins, channel: known.channel ?? 'server' };
+  return known.kind === 'server' ? { kind: 'server', ...source } : { kind: 'client', client_ids, ...source };
+}

@@ -1,0 +1,11 @@
+/** How well it is known whose an event is, from a mere claim to the word of the company's own server. */
+export const trusts = ['claimed', 'bound', 'token', 'server'] as const;
+export type Trust = (typeof trusts)[number];
+
+export function isTrust(value: unknown): value is Trust {
+  return trusts.some((trust) => trust === value);
+}
+
+export function reaches(trust: Trust, least: Trust): boolean {
+  return trusts.indexOf(trust) >= trusts.indexOf(least);
+}

@@ -1,0 +1,141 @@
+/**
+ * Write keys (table write_keys): who may send events, from which websites, for which clients. A `client` key is public and can only
+ * write; a `server` key is secret and may name any person. Only a keyed hash of a key is stored.
+ *
+ * Also the numbers under which clients' access tokens are sources of their own (token_sources).
+ */
+import { randomBytes } from 'node:crypto';
+import type { Knex } from 'knex';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import type { Seal } from '../seal.ts';
+import type { CatalogueOverride } from './catalogue.ts';
+import { remembering } from './remembering.ts';
+import type { Trust } from './trust.ts';
+
+export type WriteKey = {
+  /** The source within which a message id is unique. */
+  id: number;
+  kind: 'client' | 'server';
+  name: string;
+  client_ids: string[];
+  origins: string[];
+  channel: string | null;
+  catalogue: CatalogueOverride;
+  is_enabled: boolean;
+  source: 'operator' | 'sandbox';
+  created_at: Date;
+};
+
+export type NewWriteKey = {
+  /** Given: made or changed to this. Not given: a new random key. */
+  key?: string | undefined;
+  kind: WriteKey['kind'];
+  name: string;
+  client_ids?: string[] | undefined;
+  origins?: string[] | undefined;
+  channel?: string | null | undefined;
+  catalogue?: Record<string, Trust> | undefined;
+  source?: WriteKey['source'] | undefined;
+};
+
+const columns = [
+  'id',
+  'kind',
+  'name',
+  'client_ids',
+  'origins',
+  'channel',
+  'catalogue',
+  'is_enabled',
+  'source',
+  'created_at',
+];
+const hashOf = (seal: Seal, key: string) => seal.hash(key, 'write key');
+
+/** The key is answered here and can never be read again. */
+export async function createWriteKey(
+  { db, seal }: { db: Knex; seal: Seal },
+  wanted: NewWriteKey,
+): Promise<{ id: number; key: string }> {
+  const key = wanted.key ?? randomBytes(24).toString('base64url');
+  const row = {
+    key_hash: hashOf(seal, key),
+    kind: wanted.kind,
+    name: wanted.name,
+    client_ids: wanted.client_ids ?? [],
+    origins: wanted.origins ?? [],
+    channel: wanted.channel ?? null,
+    catalogue: JSON.stringify(wanted.catalogue ?? {}),
+    source: wanted.source ?? 'operator',
+    is_enabled: true,
+  };
+  const [stored] = await db('write_keys').insert(row).onConflict('key_hash').merge().returning('id');
+  return { id: stored.id, key };
+}
+
+export async function listWriteKeys(db: Knex): Promise<WriteKey[]> {
+  return db('write_keys').select(columns).orderBy('id');
+}
+
+/** Called by a start without the sandbox: the demo's keys are known to everybody. */
+export async function disableSandboxWriteKeys(db: Knex): Promise<void> {
+  await db('write_keys').where({ source: 'sandbox' }).update({ is_enabled: false });
+}
+
+/** What a client's people's tokens may do besides: its keys' catalogue and channel hold for them too. */
+export type TokenSource = { id: number; channel: string | null; catalogue: CatalogueOverride; origins: string[] };
+
+export type WriteKeys = {
+  find(key: string): Promise<WriteKey | undefined>;
+  tokenSource(client_id: string): Promise<TokenSource>;
+  /** Whether any key may be used from this website: all that can be asked of a preflight request, which carries no key. */
+  isRegistered(origin: string): Promise<boolean>;
+};
+
+export function writeKeyReader({ db, seal, clock }: { db: Database; seal: Seal; clock: Clock }): WriteKeys {
+  const find = remembering(clock, (key_hash): Promise<WriteKey | undefined> => {
+    return db('write_keys').select(columns).where({ key_hash, is_enabled: true }).first();
+  });
+  const isRegistered = remembering(clock, async (origin): Promise<true | undefined> => {
+    const row = await db('write_keys')
+      .select('id')
+      .where('is_enabled', true)
+      .andWhere(holds('origins', origin))
+      .first();
+    return row && true;
+  });
+  return {
+    find: async (key) => (key.length <= 200 ? find(hashOf(seal, key)) : undefined),
+    tokenSource: remembering(clock, (client_id) => readTokenSource(db, client_id)),
+    isRegistered: async (origin) => origin.length <= 300 && (await isRegistered(origin)) === true,
+  };
+}
+
+const holds = (column: string, value: string) => (where: Knex.QueryBuilder) =>
+  where.whereRaw('?? @> array[?]::text[]', [column, value]);
+
+async function readTokenSource(db: Database, client_id: string): Promise<TokenSource> {
+  const id = (await findTokenSource(db, client_id)) ?? (await addTokenSource(db, client_id));
+  const keys: WriteKey[] = await db('write_keys')
+    .select(columns)
+    .where({ is_enabled: true, kind: 'client' })
+    .andWhere(holds('client_ids', client_id))
+    .orderBy('id');
+  return {
+    id,
+    channel: keys.find(({ channel }) => channel)?.channel ?? null,
+    catalogue: Object.fromEntries(keys.flatMap(({ catalogue }) => Object.entries(catalogue))),
+    origins: keys.flatMap(({ origins }) => origins),
+  };
+}
+
+async function findTokenSource(db: Database, client_id: string): Promise<number | undefined> {
+  const row = await db('token_sources').select('id').where({ client_id }).first();
+  return row?.id;
+}
+
+async function addTokenSource(db: Database, client_id: string): Promise<number> {
+  await db('token_sources').insert({ client_id }).onConflict('client_id').ignore();
+  return (await findTokenSource(db, client_id)) ?? 0;
+}
