@@ -55,16 +55,25 @@ const identityBody = z
 
 const eventBody = z
   .object({
+    id: z.uuid(),
     message_id: z.string(),
     type: z.string(),
-    event: z.string(),
+    event: z.string().meta({ description: 'The name in the catalogue.' }),
+    original_event: z.string().nullable().meta({ description: 'The name it was sent with, where ours differs.' }),
     channel: z.string(),
     timestamp,
     received_at: timestamp,
     properties: z.record(z.string(), z.unknown()),
-    trust: z.enum(trusts),
+    trust: z.enum(trusts).meta({ description: 'How well it is known that the person did it.' }),
+    counts: z.boolean().meta({ description: 'False: trusted too little for a trait, a segment, an offer or points.' }),
+    consents: z.array(z.string()).meta({ description: 'Purposes that were agreed to when it was collected.' }),
+    recorded_sub: subjectId
+      .nullable()
+      .meta({ description: 'The sub it was recorded under; null when it came through an anonymous id.' }),
   })
   .meta({ id: 'Event' });
+
+const counts = z.record(z.string(), z.int());
 
 const profileBody = z
   .object({
@@ -74,7 +83,12 @@ const profileBody = z
     events_total: z.int(),
     channels: z.record(
       z.string(),
-      z.object({ first_seen_at: timestamp, last_seen_at: timestamp, counts: z.record(z.string(), z.int()) }),
+      z.object({
+        first_seen_at: timestamp,
+        last_seen_at: timestamp,
+        counts: counts.meta({ description: 'Events by name that are trusted enough to count.' }),
+        uncounted: counts.meta({ description: 'Events by name that are not.' }),
+      }),
     ),
   })
   .meta({ id: 'Profile' });

@@ -1,8 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiRoutes } from '../../src/api/routes.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { Identity } from '../../src/connectors/contract.ts';
 import { recordConsents } from '../../src/consent/consent.ts';
+import { eventsRoutes } from '../../src/events/routes.ts';
+import { createWriteKey } from '../../src/events/write-keys.ts';
 import { createSeal } from '../../src/seal.ts';
+import { keyOf } from '../../src/subjects/identity-key.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { type Answer, type Send, serveRouter } from './http.ts';
@@ -16,6 +20,16 @@ let send: Send;
 let log: () => string;
 beforeAll(async () => {
   ({ send, log } = await serveRouter((log) => [
+    eventsRoutes({
+      db,
+      seal,
+      clock: systemClock,
+      log,
+      publicUrl: 'http://localhost',
+      readToken: async () => undefined,
+      readIdToken: async () => undefined,
+      keyOf: (identity) => keyOf(seal, identity),
+    }),
     apiRoutes({
       db,
       seal,
@@ -277,6 +291,130 @@ describe('GET /subjects/{sub}/consents', () => {
         { purpose: 'profiling', version: '1', is_granted: false, at: expect.stringMatching(/Z$/) },
       ],
       next_cursor: null,
+    });
+  });
+});
+
+/** Sent as a shop's server sends it, and stored as everything is. */
+async function track(
+  sub: string,
+  event: string,
+  channel: string,
+  ...sent: { timestamp: string; properties?: object }[]
+) {
+  const { key } = await createWriteKey({ db, seal }, { kind: 'server', name: 'shop' });
+  const answer = await send('POST', '/v1/batch', {
+    body: {
+      writeKey: key,
+      batch: sent.map((one) => ({
+        type: 'track',
+        event,
+        userId: sub,
+        messageId: crypto.randomUUID(),
+        context: { channel },
+        ...one,
+      })),
+    },
+  });
+  expect(answer).toMatchObject({ status: 200, body: { rejected: [] } });
+}
+
+const at = (minute: number) => new Date(Date.now() - minute * 60_000).toISOString();
+
+describe('GET /subjects/{sub}/events', () => {
+  test('200 with what was done on both channels, newest first, each item with the fields of the contract', async () => {
+    const sub = await person(phone('+8613800138040'));
+    await track(sub, 'product_viewed', 'website', { timestamp: at(30), properties: { product_id: 'p1', price: 12.5 } });
+    await track(sub, 'order_paid', 'miniprogram', { timestamp: at(10), properties: { order_id: 'o1' } });
+    const answer = await get(`/subjects/${sub}/events`);
+    expect(answer.body.next_cursor).toBeNull();
+    expect(data(answer)).toEqual([
+      expect.objectContaining({ event: 'order_paid', channel: 'miniprogram', trust: 'server', counts: true }),
+      expect.objectContaining({
+        event: 'product_viewed',
+        channel: 'website',
+        properties: { product_id: 'p1', price: 12.5 },
+      }),
+    ]);
+    const fields = ['message_id', 'type', 'event', 'channel', 'timestamp', 'received_at', 'properties', 'trust'];
+    expect(Object.keys(data(answer)[0] ?? {})).toEqual(expect.arrayContaining(fields));
+  });
+
+  test('200, page by page: each event once, also those of one instant', async () => {
+    const sub = await person(phone('+8613800138041'));
+    const instant = at(5);
+    await track(
+      sub,
+      'page_viewed',
+      'website',
+      ...Array.from({ length: 25 }, (_, n) => ({ timestamp: n % 2 ? instant : at(n) })),
+    );
+    const seen: unknown[] = [];
+    for (let cursor: unknown = ''; cursor !== null; ) {
+      const page = await get(`/subjects/${sub}/events?limit=10${cursor ? `&cursor=${cursor}` : ''}`);
+      seen.push(...data(page).map(({ message_id }) => message_id));
+      cursor = page.body.next_cursor;
+    }
+    expect(seen).toHaveLength(25);
+    expect(new Set(seen).size).toBe(25);
+  });
+
+  test('200 with the events of both subs, whichever of the two is asked for, after one absorbed the other', async () => {
+    const [a, b] = [await person(phone('+8613800138042')), await person(phone('+8613800138043'))];
+    await track(a, 'page_viewed', 'website', { timestamp: at(3) });
+    await track(b, 'page_viewed', 'miniprogram', { timestamp: at(2) });
+    await absorb(a, b);
+    const answer = await get(`/subjects/${a}/events`);
+    expect(data(answer).map(({ channel, recorded_sub }) => [channel, recorded_sub])).toEqual([
+      ['miniprogram', b],
+      ['website', a],
+    ]);
+    expect((await get(`/subjects/${b}/events`)).body).toEqual(answer.body);
+  });
+
+  test('200 with names and values that look like code, as they were sent (E3, E5)', async () => {
+    const sub = await person(phone('+8613800138044'));
+    const properties = JSON.parse(`{"__proto__":{"admin":true},"a'->>'b":"'; drop table events; --","<b>":"=1+1"}`);
+    await track(sub, 'page_viewed', 'website', { timestamp: at(1), properties });
+    const answer = await get(`/subjects/${sub}/events`);
+    expect(data(answer)[0]?.properties).toMatchObject({ "a'->>'b": "'; drop table events; --", '<b>': '=1+1' });
+    expect(({} as { admin?: unknown }).admin).toBeUndefined();
+    expect(answer.headers['content-type']).toMatch(/^application\/json/);
+  });
+
+  test.each(['nonsense', 'MjAyNi0xMS0yM1QwODowMDowMC4wMDBa', 'eyJhZnRlciI6IngifQ', '%00', '..%2f'])(
+    '400 for the cursor %s',
+    async (cursor) => {
+      const sub = await person(phone('+8613800138045'));
+      const answer = await get(`/subjects/${sub}/events?cursor=${cursor}`);
+      expect(answer.body.error).toMatchObject({ code: 'invalid_fields', fields: { cursor: expect.any(String) } });
+    },
+  );
+});
+
+describe('GET /subjects/{sub}/profile', () => {
+  test('200 with first and last seen and counts of each channel, of the same minute', async () => {
+    const sub = await person(phone('+8613800138050'));
+    await track(sub, 'page_viewed', 'website', { timestamp: at(30) }, { timestamp: at(20) });
+    await track(sub, 'order_paid', 'miniprogram', { timestamp: at(10) });
+    expect((await get(`/subjects/${sub}/profile`)).body).toMatchObject({
+      sub,
+      events_total: 3,
+      channels: {
+        website: { counts: { page_viewed: 2 }, uncounted: {} },
+        miniprogram: { counts: { order_paid: 1 }, uncounted: {} },
+      },
+    });
+  });
+
+  test('200 without anything for somebody who was never seen', async () => {
+    const sub = await person(phone('+8613800138051'));
+    expect((await get(`/subjects/${sub}/profile`)).body).toEqual({
+      sub,
+      first_seen_at: null,
+      last_seen_at: null,
+      events_total: 0,
+      channels: {},
     });
   });
 });
