@@ -45,7 +45,7 @@ async function ours(): Promise<{ listen: Koa['listen'] }> {
     limits: createLimits({ db, seal }),
     connectors: wechatAtOnce,
     jobs: { handle: () => {} },
-    pages: { renderError: () => {}, renderLogout: () => {}, renderLogoutDone: () => {} },
+    pages: { renderError: () => {}, renderLogout: () => {}, renderLogoutDone: () => {}, settle: () => {} },
   });
   return createKoa({ log, trustProxy: false, https: false }).use(oidc.middleware);
 }

@@ -14,12 +14,27 @@ import { readForm } from '../http/body.ts';
 import type { Csrf } from '../http/csrf.ts';
 import type { Render } from '../http/render.ts';
 import type { Context, RequestState } from '../http/server.ts';
+import { createClient } from '../oidc/clients.ts';
 import type { Seal } from '../seal.ts';
 import { currentSubject } from '../subjects/subjects.ts';
 import { createAdminCookies } from './cookies.ts';
 import { acceptEmailInvitations, acceptInvitation, isInvitation, roleOf } from './staff.ts';
 
-export const adminClientId = 'heyi-admin';
+const adminClientId = 'heyi-admin';
+
+/** At every start: PUBLIC_URL may have changed. */
+export async function seedAdminClient(services: { db: Database; seal: Seal }, publicUrl: string): Promise<void> {
+  await createClient(services, {
+    client_id: adminClientId,
+    name: '合一 Heyi',
+    redirect_uris: [`${publicUrl}/admin/callback`],
+    post_logout_redirect_uris: [`${publicUrl}/`],
+    grant_types: ['authorization_code'],
+    token_endpoint_auth_method: 'none',
+    methods: ['email', 'sms'],
+    channel: 'website',
+  });
+}
 
 export type AdminDependencies = {
   db: Database;

@@ -1,0 +1,127 @@
+/**
+ * The wiring, by hand, on one screen: what is built, from what, and what is mounted in which order.
+ * main.ts, the CLI and the tests call createApp; parts never see the app, only what they are given here.
+ */
+import { adminRoutes, seedAdminClient } from './admin/routes.ts';
+import { firstAdminLink } from './admin/staff.ts';
+import { apiRoutes } from './api/routes.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { createConnectors } from './connectors/registry.ts';
+import { createDatabase } from './database.ts';
+import { handleEventJobs } from './events/jobs.ts';
+import { eventsRoutes } from './events/routes.ts';
+import { disableSandboxWriteKeys } from './events/write-keys.ts';
+import { createCsrf } from './http/csrf.ts';
+import { createHealth } from './http/health.ts';
+import { createI18n } from './http/i18n.ts';
+import { createLimits } from './http/limits.ts';
+import { createRender, staticFiles } from './http/render.ts';
+import { selfFetch } from './http/self-fetch.ts';
+import { createKoa, type Listener, listen } from './http/server.ts';
+import { createJobs } from './jobs.ts';
+import { createLogger, type Logger } from './log.ts';
+import { createPages } from './login/pages.ts';
+import { loginRoutes } from './login/routes.ts';
+import { disableSandboxClients } from './oidc/clients.ts';
+import { createOidc } from './oidc/provider.ts';
+import { handleProfileJobs } from './profiles/profile.ts';
+import { assertSameSecret, createSeal } from './seal.ts';
+import { keyOf } from './subjects/identity-key.ts';
+
+export type Address = { name: string; url: string };
+type RunningSandbox = { addresses: Address[]; stop(): Promise<void> };
+export type App = {
+  /** Listens and works. @throws the listen error of node when a port is taken. */
+  start(): Promise<{ addresses: Address[]; firstAdminUrl?: string }>;
+  /** Answers what is in flight and lets running jobs end. Idempotent. */
+  stop(): Promise<void>;
+};
+
+/** `config.databaseUrl` must be set and the schema migrated. */
+export async function createApp(config: Config, overrides: { clock?: Clock; log?: Logger } = {}): Promise<App> {
+  const url = config.databaseUrl;
+  if (!url) throw new Error('createApp needs a database');
+  const clock = overrides.clock ?? systemClock;
+  const log = overrides.log ?? createLogger({ level: config.logLevel });
+  const { publicUrl } = config;
+  const https = publicUrl.startsWith('https:');
+
+  const db = createDatabase({ url, pool: config.databasePool });
+  const seal = createSeal(config.secret);
+  await assertSameSecret(db, seal);
+  const jobs = createJobs({ url, log, work: config.roles.worker });
+  const limits = createLimits({ db, seal });
+  const connectors = createConnectors({ db, clock, log, seal, limits, smsRegions: config.smsRegions });
+
+  const i18n = createI18n();
+  const csrf = createCsrf({ seal, publicUrl });
+  const render = createRender({ i18n, csrf });
+  const pages = createPages({ render, i18n });
+  const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
+  handleEventJobs({ db, clock, log, jobs });
+  handleProfileJobs({ db, jobs });
+
+  const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
+  const health = createHealth({ db });
+  let listener: Listener | undefined;
+  const routers = [
+    health.router,
+    eventsRoutes({
+      db,
+      seal,
+      clock,
+      log,
+      publicUrl,
+      keyOf: (identity) => keyOf(seal, identity),
+      readToken: oidc.readAccessToken,
+      readIdToken: oidc.readIdToken,
+    }),
+    apiRoutes({ db, seal, log, authenticate: oidc.readAccessToken }),
+    loginRoutes({ db, seal, clock, log, config, limits, connectors, oidc, csrf, render, i18n }),
+    adminRoutes({
+      db,
+      seal,
+      clock,
+      csrf,
+      render,
+      publicUrl,
+      fetchSelf: selfFetch({ publicUrl, port: () => listener?.port ?? config.port }),
+    }),
+  ];
+  koa.use(staticFiles);
+  for (const router of config.roles.web ? routers : [health.router])
+    koa.use(router.routes()).use(router.allowedMethods());
+  if (config.roles.web) koa.use(oidc.middleware);
+
+  let sandbox: RunningSandbox | undefined;
+  let stopping: Promise<void> | undefined;
+  return {
+    async start() {
+      listener = await listen(koa, { port: config.port, host: config.host });
+      if (config.sandbox) {
+        // The only way in: production never loads what can sign anybody in as anybody.
+        const { startSandbox } = await import('./sandbox/start.ts');
+        sandbox = await startSandbox({ config, db, seal, clock, log, connectors });
+      } else {
+        // What the sandbox seeded has public secrets.
+        await Promise.all([connectors.disableSandbox(), disableSandboxClients(db), disableSandboxWriteKeys(db)]);
+      }
+      await seedAdminClient({ db, seal }, publicUrl);
+      await jobs.start();
+      health.setReady(true);
+      const firstAdminUrl = await firstAdminLink({ db, seal }, publicUrl);
+      const addresses = [{ name: 'Heyi', url: publicUrl }, ...(sandbox?.addresses ?? [])];
+      return { addresses, ...(firstAdminUrl && { firstAdminUrl }) };
+    },
+    stop() {
+      stopping ??= (async () => {
+        health.setReady(false);
+        await Promise.all([listener?.stop(), sandbox?.stop()]);
+        await jobs.stop();
+        await db.destroy();
+      })();
+      return stopping;
+    },
+  };
+}
