@@ -17,6 +17,7 @@ function explainListening({ code, port, address }: SystemFault, config?: Config)
     case 'EADDRINUSE':
       return `Port ${port} is in use: stop the program that listens there, or set ${setting} to a free port.`;
     case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
       return `The address ${address} is not one of this machine: set HOST to an address that is.`;
     case 'EACCES':
       return port ? `Port ${port} needs privileges: set ${setting} to one above 1023.` : undefined;

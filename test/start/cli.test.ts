@@ -8,10 +8,13 @@ const base = project.temporaryFolder();
 const dataDir = join(base, 'data');
 let cwd: string;
 let settings: Awaited<ReturnType<typeof project.ownSettings>>;
+let created: Awaited<ReturnType<typeof heyi>>;
 
 beforeAll(async () => {
   cwd = project.cloneProject(join(base, 'clone'));
   settings = await project.ownSettings(dataDir);
+  const site = ['--name', '官网', '--redirect-uri', 'https://shop.example.com/cb'];
+  created = await heyi(['client', 'create', ...site, '--json']);
 });
 afterAll(async () => {
   const left = await project.leftovers(dataDir);
@@ -55,15 +58,6 @@ describe('heyi', () => {
   it('starts the embedded database for the moment when no server runs', async () => {
     const { code, out } = await heyi(['migrate', '--json']);
     expect([code, json(out)]).toEqual([0, { applied: [] }]);
-    const created = await heyi([
-      'client',
-      'create',
-      '--name',
-      '官网',
-      '--redirect-uri',
-      'https://shop.example.com/cb',
-      '--json',
-    ]);
     expect(created.err).toBe('');
     expect(json(created.out)).toEqual({ client_id: expect.any(String), client_secret: expect.any(String) });
     expect(await project.leftovers(dataDir)).toEqual([]);
