@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { projectRoot } from '../src/config.ts';
@@ -24,6 +24,19 @@ describe('the house', () => {
 
   test('keeps every rule of docs/architecture.md', () => {
     expect(findingsOf(files, schema)).toEqual([]);
+  });
+
+  test('is described as it is: every path that docs/architecture.md names exists, and every folder of src is named', () => {
+    const page = readFileSync(join(projectRoot, 'docs/architecture.md'), 'utf8');
+    const named = [...page.matchAll(/`((?:src|test|views|sdk|docs)\/[\w./-]+)`|\]\((decisions\/[\w.-]+)\)/g)].map(
+      ([, path, link]) => path ?? `docs/${link}`,
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((path) => !existsSync(join(projectRoot, path)))).toEqual([]);
+    const folders = new Set(files.map(({ path }) => path.split('/')[1] ?? '').filter((part) => !part.includes('.')));
+    expect([...folders].filter((folder) => !page.includes(`\n  ${folder}/`) && !page.includes(` ${folder}/`))).toEqual(
+      [],
+    );
   });
 });
 
