@@ -29,14 +29,15 @@ const paths = new Map<string, string[]>([
   ['/.well-known/openid-configuration', [...read, 'OPTIONS']],
   ['/.well-known/oauth-authorization-server', [...read, 'OPTIONS']],
   ['/jwks', [...read, 'OPTIONS']],
-  ['/authorize', [...read, 'POST']],
+  // Posted requests would need the session cookie to travel with every cross-site request (SameSite=None).
+  ['/authorize', read],
   ['/token', ['POST', 'OPTIONS']],
   ['/otp', ['POST', 'OPTIONS']],
   ['/userinfo', [...read, 'POST', 'OPTIONS']],
   ['/revoke', ['POST', 'OPTIONS']],
   ['/introspect', ['POST']],
   ['/par', ['POST']],
-  ['/logout', [...read, 'POST']],
+  ['/logout', read],
   ['/logout/confirm', ['POST']],
   ['/logout/success', read],
 ]);

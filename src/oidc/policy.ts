@@ -3,7 +3,7 @@
  *
  * First-party clients are the company itself: no consent page, and a refresh token when offline_access is asked. The engine
  * drops offline_access unless `prompt=consent` came with it (checkScope), so for them the context says it did, and the consent
- * prompt has nothing to ask. Editing the request instead would have to be done for GET, POST and /par, each before the engine
+ * prompt has nothing to ask. Editing the request instead would have to be done at /authorize and at /par, each before the engine
  * parses it; issuing refresh tokens to all (`issueRefreshToken: true`) would give them to clients that did not ask.
  * `prompt=none` gets none: the engine wants `none` alone.
  */
