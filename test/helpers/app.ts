@@ -1,0 +1,53 @@
+/** The whole product as `npm start` wires it, sandbox and demo included, on free ports and a database of its own. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { createApp } from '../../src/app.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
+import { createSeal, type Seal } from '../../src/seal.ts';
+import { type TestDatabase, testDatabase } from './database.ts';
+
+export type RunningApp = TestDatabase & {
+  config: Config;
+  seal: Seal;
+  firstAdminUrl: string | undefined;
+};
+
+/** Call at the top level of a test file; stopped when the file is done. */
+export async function runningApp(settings: Record<string, string> = {}): Promise<RunningApp> {
+  const place = await testDatabase();
+  const dataDir = mkdtempSync(join(tmpdir(), 'heyi-app-'));
+  const [port, sandboxPort, demoPort] = await freePorts(3);
+  const config = loadConfig({
+    PORT: String(port),
+    SANDBOX_PORT: String(sandboxPort),
+    DEMO_PORT: String(demoPort),
+    DATA_DIR: dataDir,
+    DATABASE_URL: place.url,
+    LOG_LEVEL: 'silent',
+    ...settings,
+  });
+  const app = await createApp(config);
+  afterAll(async () => {
+    await app.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+  const { firstAdminUrl } = await app.start();
+  return { ...place, config, seal: createSeal(config.secret), firstAdminUrl };
+}
+
+/** Held together until all are known, so that no two are the same. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
