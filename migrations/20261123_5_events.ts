@@ -73,7 +73,8 @@ export async function up(knex: Knex): Promise<void> {
     create index events_anonymous on events (anonymous_id, "timestamp" desc) where subject_id is null and anonymous_id is not null;
 
     -- A unique index of a partitioned table would have to hold the month too, so each partition has its own: it is the
-    -- message ids seen that keep a retry from being stored twice. Attaching locks the parent against nobody who reads or writes.
+    -- message ids seen that keep a retry from being stored twice. The lock is the one that
+    -- attaching takes: one process at a time, and nobody who reads or writes waits.
     create function ensure_event_partition(at timestamptz) returns void language plpgsql as $$
     declare
       starts_at timestamptz := date_trunc('month', at at time zone 'UTC') at time zone 'UTC';
@@ -81,7 +82,7 @@ export async function up(knex: Knex): Promise<void> {
       name text := 'events_' || to_char(at at time zone 'UTC', 'YYYY_MM');
     begin
       if to_regclass(name) is not null then return; end if;
-      perform pg_advisory_xact_lock(hashtextextended('ensure_event_partition', 0));
+      lock table events in share update exclusive mode;
       if to_regclass(name) is not null then return; end if;
       execute format('create table %I (like events including defaults including constraints)', name);
       execute format('create unique index %I on %I (source_id, message_id)', name || '_message', name);

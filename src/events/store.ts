@@ -229,10 +229,11 @@ export type LatestBinding = { id: string; subject_id: string; is_active: boolean
 /** `until`: for an active one when it began, since another subject may end it at any moment after. */
 export async function latestBinding(trx: Knex, anonymous_id: string): Promise<LatestBinding | undefined> {
   const { rows } = await trx.raw(
-    `select id, subject_id, ends > now() as is_active, case when ends > now() then bound_at else ends end as until
+    `select id, subject_id, ends > clock_timestamp() as is_active,
+            case when ends > clock_timestamp() then bound_at else ends end as until
        from (select *, least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as ends
                from anonymous_bindings where anonymous_id = ?) b
-      order by bound_at desc, id desc limit 1`,
+      order by bound_at desc, created_at desc limit 1`,
     [anonymous_id],
   );
   return rows[0];
@@ -256,18 +257,20 @@ type NewBinding = {
 
 /**
  * The proof's moment counts, not its arrival, but ten minutes back at most (an ID token is valid no longer): further back is a
- * look-back, which needs consent. Where an active binding is replaced, both it and the look-back end at that moment.
+ * look-back, which needs consent. Where an active binding is replaced, both it and the look-back end at that moment. The clock is read
+ * after the lock was had: now() is when the transaction began, before those it waited for.
  */
 export async function insertBinding(trx: Knex, binding: NewBinding): Promise<string> {
   const { rows } = await trx.raw(
     `with moment as (
-       select greatest(least(coalesce(:at::timestamptz, now()), now()), now() - interval '10 minutes', :not_before::timestamptz) as at
+       select greatest(least(:at::timestamptz, now), now - interval '10 minutes', :not_before::timestamptz) as at, now
+         from clock_timestamp() as now
      )
-     insert into anonymous_bindings (anonymous_id, subject_id, method, grant_id, bound_at, last_seen_at, looks_back_to)
-     select :anonymous_id, :subject_id::uuid, :method, :grant_id, at, greatest(at, now()),
+     insert into anonymous_bindings (anonymous_id, subject_id, method, grant_id, bound_at, created_at, last_seen_at, looks_back_to)
+     select :anonymous_id, :subject_id::uuid, :method, :grant_id, at, now, greatest(at, now),
             case when :looks_back::boolean and not exists (
                    select from anonymous_bindings where anonymous_id = :anonymous_id
-                      and least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') > now())
+                      and least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') > now)
                  then greatest(at - interval '${horizonDays} days', :not_before::timestamptz) else at end
        from moment
      returning id`,
@@ -284,7 +287,10 @@ export async function endBinding(trx: Knex, id: string, next: string): Promise<v
 }
 
 export async function endBindingsOfGrant(db: Knex, grant_id: string): Promise<void> {
-  await db('anonymous_bindings').where({ grant_id }).whereNull('ends_at').update({ ends_at: db.fn.now() });
+  await db('anonymous_bindings')
+    .where({ grant_id })
+    .whereNull('ends_at')
+    .update({ ends_at: db.raw('greatest(bound_at, clock_timestamp())') });
 }
 
 export type TimelineRow = Pick<
