@@ -18,6 +18,14 @@ export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials', tokenExchange] as const;
 const text = z.string().min(1).max(200);
 
+const origin = z
+  .string()
+  .max(300)
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    'must be an origin such as https://example.com',
+  );
+
 export const clientInput = z.object({
   /** Given: created or brought up to date. Left out: a new client with a made id. */
   client_id: z
@@ -42,6 +50,8 @@ export const clientInput = z.object({
     .regex(/^\w{1,64}$/)
     .optional(),
   channel: z.string().max(50).optional(),
+  /** Pages that may use this public client without a redirect of their own: a mini-program's build for browsers, say. */
+  origins: z.array(origin).max(20).default([]),
   /** Limits what may be asked for; API scopes are given by nothing else. */
   scope: z.string().max(1000).optional(),
   require_pkce: z.boolean().default(true),
@@ -106,6 +116,7 @@ function metadataOf(client: Checked): ClientRow['metadata'] {
     application_type: client.application_type ?? (isApp ? 'native' : 'web'),
     ...(scope.length && { scope: scope.join(' ') }),
     ...(client.jwks && { jwks: client.jwks }),
+    ...(client.origins.length && { origins: client.origins }),
   };
 }
 
@@ -202,9 +213,10 @@ export function createClientDirectory({ db, seal, clock }: Services & { clock: C
 export function originsOf({
   token_endpoint_auth_method,
   redirect_uris,
-}: Pick<ClientRow['metadata'], 'token_endpoint_auth_method' | 'redirect_uris'>): string[] {
+  origins = [],
+}: Pick<ClientRow['metadata'], 'token_endpoint_auth_method' | 'redirect_uris' | 'origins'>): string[] {
   if (token_endpoint_auth_method !== 'none') return [];
-  return redirect_uris.filter((uri) => /^https?:/i.test(uri)).map((uri) => new URL(uri).origin);
+  return [...redirect_uris.filter((uri) => /^https?:/i.test(uri)).map((uri) => new URL(uri).origin), ...origins];
 }
 
 /** Names of RFC 7591, and what our own parts of the flow decide by. */
@@ -223,7 +235,7 @@ function engineMetadata(seal: Seal, row: ClientRow): AdapterPayload {
   } as AdapterPayload;
 }
 
-export const ownMetadata = ['party', 'methods', 'appid', 'channel', 'api_scopes', 'require_pkce'];
+export const ownMetadata = ['party', 'methods', 'appid', 'channel', 'api_scopes', 'require_pkce', 'origins'];
 
 /** The engine's client with what engineMetadata added. */
 export type EngineClient = {
@@ -236,6 +248,7 @@ export type EngineClient = {
   channel?: string;
   api_scopes: string[];
   require_pkce: boolean;
+  origins?: string[];
   scope?: string;
   grantTypeAllowed(type: string): boolean;
 };
@@ -246,10 +259,11 @@ export function ours(client: unknown): EngineClient {
 
 /** What decides about browsers, of the engine's client. */
 export function registration(client: unknown): Parameters<typeof originsOf>[0] {
-  const { clientAuthMethod, redirectUris } = ours(client);
+  const { clientAuthMethod, redirectUris, origins } = ours(client);
   return {
     token_endpoint_auth_method: clientAuthMethod === 'none' ? 'none' : 'client_secret_basic',
     redirect_uris: redirectUris,
+    ...(origins && { origins }),
   };
 }
 

@@ -220,6 +220,8 @@ export async function deleteExpired(db: Knex, batch: number): Promise<{ count: n
 
 export type ClientMetadata = {
   redirect_uris: string[];
+  /** Of pages that use a public client without a redirect. */
+  origins?: string[];
   post_logout_redirect_uris: string[];
   grant_types: string[];
   response_types: string[];
