@@ -17,6 +17,10 @@ const clientBody = z
     party: z.enum(['first', 'third']),
     application_type: z.string(),
     redirect_uris: z.array(z.string()),
+    origins: z
+      .array(z.string())
+      .default([])
+      .meta({ description: 'Pages that use a public client without a redirect.' }),
     post_logout_redirect_uris: z.array(z.string()),
     grant_types: z.array(z.string()),
     token_endpoint_auth_method: z.string(),
