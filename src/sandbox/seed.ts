@@ -77,6 +77,8 @@ async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
     methods,
     appid: sandboxApps.miniprogram.appid,
     channel: 'miniprogram',
+    // A real mini-program has no Origin; the demo's phone is a page.
+    origins: [demoUrl],
     source,
   });
   await createClient(services, {
