@@ -92,7 +92,12 @@ function sharedValues(settings: Settings, { language, session, ctx, t }: Shown) 
 }
 
 function formatYuan(language: Language, yuan: number): string {
-  return new Intl.NumberFormat(language, { style: 'currency', currency: 'CNY', maximumFractionDigits: 0 }).format(yuan);
+  return new Intl.NumberFormat(language, {
+    style: 'currency',
+    currency: 'CNY',
+    currencyDisplay: 'narrowSymbol',
+    maximumFractionDigits: 0,
+  }).format(yuan);
 }
 
 export const maskPhone = (phone: string | undefined): string =>

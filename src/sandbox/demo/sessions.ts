@@ -25,7 +25,15 @@ export type Person = {
   anonymous_id?: string;
 };
 
-export type Order = { order_id: string; product_ids: string[]; total: number; placed_at: string; is_reported: boolean };
+export type Order = {
+  /** What the person had agreed to when it was placed. */
+  consents: Record<string, boolean>;
+  order_id: string;
+  product_ids: string[];
+  total: number;
+  placed_at: string;
+  is_reported: boolean;
+};
 
 export type Session = {
   csrf: string;

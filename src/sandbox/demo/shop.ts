@@ -4,7 +4,7 @@
  */
 import Router from '@koa/router';
 import type { RequestState } from '../../http/server.ts';
-import { keepConsent } from './consent.ts';
+import { type Consent, consentOf, keepConsent } from './consent.ts';
 import { ownForm, ownPath } from './forms.ts';
 import type { Parts } from './parts.ts';
 import { productById, products } from './products.ts';
@@ -20,7 +20,8 @@ export function shopRoutes(parts: Parts): Router<RequestState> {
     const product = productById(ctx.params.id ?? '');
     if (!product) return next();
     const others = products.filter((other) => other.product_id !== product.product_id).slice(0, 4);
-    pages.render(ctx, 'product', { product, others }, { product });
+    const name = pages.translator(ctx)(`products.${product.product_id}.name`);
+    pages.render(ctx, 'product', { product, others }, { product: { ...product, name } });
   });
 
   router.get('/cart', (ctx) => pages.render(ctx, 'cart', { lines: cartLines(sessions.of(ctx)) }));
@@ -50,7 +51,7 @@ export function shopRoutes(parts: Parts): Router<RequestState> {
       ctx.status = 303;
       return ctx.redirect('/sign-in?return=/cart');
     }
-    const order = placeOrder(parts, session, bought);
+    const order = placeOrder(parts, session, bought, consentOf(ctx));
     if (order && !form.product_id) session.cart = {};
     if (order) await report(parts, session, order);
     sessions.save();
@@ -81,7 +82,12 @@ function cartLines(session: Session) {
   });
 }
 
-function placeOrder({ clock }: Parts, session: Session, bought: Record<string, number>): Order | undefined {
+function placeOrder(
+  { clock }: Parts,
+  session: Session,
+  bought: Record<string, number>,
+  { profiling, marketing }: Consent,
+): Order | undefined {
   const lines = Object.entries(bought).flatMap(([id, quantity]) => {
     const product = productById(id);
     return product ? [{ id, sum: product.price * quantity }] : [];
@@ -93,6 +99,7 @@ function placeOrder({ clock }: Parts, session: Session, bought: Record<string, n
     product_ids: lines.map((line) => line.id),
     total: lines.reduce((sum, line) => sum + line.sum, 0),
     placed_at,
+    consents: { service: true, profiling, marketing },
     is_reported: false,
   };
   session.orders.unshift(order);
@@ -113,7 +120,7 @@ export async function report({ api, log }: Parts, session: Session, order: Order
       messageId: `order-${order.order_id}`,
       userId: person.sub,
       timestamp: order.placed_at,
-      context: { channel: 'website' },
+      context: { channel: 'website', consent: { categoryPreferences: order.consents } },
       properties: {
         order_id: order.order_id,
         total: order.total,

@@ -31,7 +31,7 @@ function draw(panel, state) {
   }
   const both = state.website.sub && state.miniprogram.sub;
   const verdict = state.is_same ? 'same' : both ? 'different' : 'waiting';
-  panel.dataset.verdict = verdict;
+  panel.dataset.is = verdict;
   if (part('verdict').textContent !== text(`panel.${verdict}`)) part('verdict').textContent = text(`panel.${verdict}`);
   drawTimeline(part('timeline'), state);
 }
@@ -84,9 +84,12 @@ function detailOf({ properties = {} }) {
   const amount = total ?? price;
   if (amount !== undefined)
     words.push(
-      new Intl.NumberFormat(data.language, { style: 'currency', currency: 'CNY', maximumFractionDigits: 0 }).format(
-        amount,
-      ),
+      new Intl.NumberFormat(data.language, {
+        style: 'currency',
+        currency: 'CNY',
+        currencyDisplay: 'narrowSymbol',
+        maximumFractionDigits: 0,
+      }).format(amount),
     );
   return words.join(' · ');
 }
