@@ -118,7 +118,6 @@ export async function startWorld({ db, outside = createOutside(), publicUrl, tru
   const destination = new Writable({
     write(chunk, _encoding, done) {
       lines += chunk;
-      if (process.env.DEBUG_LOG) process.stderr.write(chunk);
       done();
     },
   });
