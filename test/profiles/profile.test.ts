@@ -1,0 +1,202 @@
+import { describe, expect, it } from 'vitest';
+import { bindAnonymous } from '../../src/events/bind.ts';
+import { claimHeldEvents } from '../../src/events/jobs.ts';
+import { profileOf, refreshDirtyProfiles } from '../../src/profiles/profile.ts';
+import { keyOf } from '../../src/subjects/identity-key.ts';
+import {
+  absorb,
+  addSubject,
+  agree,
+  anotherPool,
+  basic,
+  bearer,
+  clientKey,
+  eventsApp,
+  seal,
+  seedKeys,
+  serverKey,
+} from '../events/harness.ts';
+import { testDatabase } from '../helpers/database.ts';
+
+const { db, url } = await testDatabase();
+const app = await eventsApp(db);
+await seedKeys(db);
+
+const send = (batch: Record<string, unknown>[], headers = basic(serverKey)) =>
+  app.send('/v1/batch', { batch: batch.map((event) => ({ type: 'track', event: 'a', ...event })) }, headers);
+const refresh = () => refreshDirtyProfiles(db, { limit: 1000 });
+const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
+/** As if a minute had passed since every binding. */
+const settle = () => db('anonymous_bindings').update({ created_at: db.raw("created_at - interval '3 minutes'") });
+
+/** The same before the job, after it, and after it again. */
+async function expectProfile(sub: string, expected: unknown) {
+  for (let round = 0; round < 3; round++) {
+    expect(await profileOf(db, sub)).toMatchObject(expected as Record<string, unknown>);
+    await refresh();
+  }
+}
+
+describe('the profile', () => {
+  it('says when and how often a person was seen on each channel', async () => {
+    const sub = await addSubject(db);
+    const website = { context: { channel: 'website' }, userId: sub };
+    await send([
+      { ...website, event: 'product_viewed', timestamp: '2026-01-02T00:00:00Z' },
+      { ...website, event: 'product_viewed', timestamp: '2026-01-04T00:00:00Z' },
+      { ...website, event: 'cart_added', timestamp: '2026-01-03T00:00:00Z' },
+      { userId: sub, event: 'order_paid', timestamp: '2026-01-05T00:00:00Z', context: { channel: 'miniprogram' } },
+    ]);
+    await expectProfile(sub, {
+      sub,
+      first_seen_at: '2026-01-02T00:00:00.000Z',
+      last_seen_at: '2026-01-05T00:00:00.000Z',
+      events_total: 4,
+      channels: {
+        website: {
+          first_seen_at: '2026-01-02T00:00:00.000Z',
+          last_seen_at: '2026-01-04T00:00:00.000Z',
+          counts: { product_viewed: 2, cart_added: 1 },
+          uncounted: {},
+        },
+        miniprogram: { counts: { order_paid: 1 } },
+      },
+    });
+  });
+
+  it('keeps what is trusted too little apart', async () => {
+    const sub = await addSubject(db);
+    app.tokens.set('buyer', { sub, client_id: 'website', channel: 'website' });
+    await send([{ event: 'order_paid' }, { event: 'page_viewed' }], bearer('buyer'));
+    await expectProfile(sub, {
+      events_total: 2,
+      channels: { website: { counts: { page_viewed: 1 }, uncounted: { order_paid: 1 } } },
+    });
+  });
+
+  it('of somebody never seen is empty', async () => {
+    await expectProfile(await addSubject(db), {
+      first_seen_at: null,
+      last_seen_at: null,
+      events_total: 0,
+      channels: {},
+    });
+  });
+
+  it('counts a retried event once', async () => {
+    const sub = await addSubject(db);
+    const event = { userId: sub, messageId: crypto.randomUUID() };
+    for (let n = 0; n < 3; n++) await send([event, event]);
+    await expectProfile(sub, { events_total: 1 });
+  });
+
+  it('adds to what it has, without counting the history again', async () => {
+    const sub = await addSubject(db);
+    await send([{ userId: sub }]);
+    await refresh();
+    await db('events').where({ subject_id: sub }).delete();
+    await send([{ userId: sub }]);
+    await expectProfile(sub, { events_total: 2, channels: { server: { counts: { a: 2 } } } });
+  });
+
+  it('counts what a binding looks back to, once, and what follows', async () => {
+    const [sub, device] = [await addSubject(db), `d-${crypto.randomUUID()}`];
+    await agree(db, sub);
+    await send(
+      [
+        { anonymousId: device, timestamp: ago(100) },
+        { anonymousId: device, timestamp: ago(50) },
+      ],
+      basic(clientKey),
+    );
+    await bindAnonymous(db, { anonymous_id: device, subject_id: sub, method: 'token' });
+    await expectProfile(sub, { events_total: 2, channels: { website: { counts: { a: 2 } } } });
+    await send([{ anonymousId: device }], basic(clientKey));
+    await expectProfile(sub, { events_total: 3 });
+    await settle();
+    await expectProfile(sub, { events_total: 3, channels: { website: { counts: { a: 3 } } } });
+    expect(await db('anonymous_bindings').where({ anonymous_id: device })).toMatchObject([{ is_counted: true }]);
+  });
+
+  it('counts a batch that was being stored while its device was bound', async () => {
+    const [sub, device] = [await addSubject(db), `d-${crypto.randomUUID()}`];
+    const slow = await anotherPool(url).transaction();
+    // A transaction that saw no binding and leaves its event without subject, as the intake does.
+    const base = {
+      source_id: 1,
+      type: 'track',
+      event: 'a',
+      channel: 'website',
+      trust: 'claimed',
+      anonymous_id: device,
+    };
+    await slow.raw('select count(*) from anonymous_bindings');
+    await bindAnonymous(db, { anonymous_id: device, subject_id: sub, method: 'token' });
+    const now = slow.raw('clock_timestamp()');
+    await slow('events').insert({
+      ...base,
+      id: slow.raw('uuid_v7()'),
+      message_id: device,
+      received_at: now,
+      timestamp: now,
+    });
+    await refresh();
+    await slow.commit();
+    await expectProfile(sub, { events_total: 1 });
+    await settle();
+    await expectProfile(sub, { events_total: 1, channels: { website: { counts: { a: 1 } } } });
+  });
+
+  it('counts held events from when their person appears', async () => {
+    const external_id = '+8613700137000';
+    await send([{ event: 'order_paid', context: { externalIds: [{ id: external_id, type: 'phone' }] } }]);
+    const sub = await addSubject(db);
+    const identity = keyOf(seal, { kind: 'phone', issuer: '', external_id });
+    await db('identities').insert({
+      ...identity,
+      subject_id: sub,
+      verified_at: db.fn.now(),
+      last_used_at: db.fn.now(),
+    });
+    await claimHeldEvents(db, sub);
+    await expectProfile(sub, { events_total: 1, channels: { server: { counts: { order_paid: 1 } } } });
+  });
+
+  it('of a survivor counts the absorbed side only with the profiling consent, and each undone merge takes it back', async () => {
+    const [survivor, absorbed] = [await addSubject(db), await addSubject(db)];
+    await send([{ userId: survivor }, { userId: absorbed }, { userId: absorbed }]);
+    await absorb(db, absorbed, survivor);
+    await expectProfile(survivor, { events_total: 1 });
+    await agree(db, survivor);
+    await expectProfile(survivor, { events_total: 3 });
+    await db('subject_aliases').where({ absorbed_id: absorbed }).delete();
+    await expectProfile(survivor, { events_total: 1 });
+  });
+
+  it('is never stale nor wrong while events arrive and several jobs fold them in', async () => {
+    const sub = await addSubject(db);
+    const pools = [db, anotherPool(url), anotherPool(url)];
+    let sent = 0;
+    const writing = async () => {
+      for (let n = 0; n < 30; n++) {
+        const answer = await send([{ userId: sub }, { userId: sub, context: { channel: 'app' } }]);
+        if (answer.status === 200) sent += 2;
+      }
+    };
+    const folding = async (pool = db) => {
+      for (let n = 0; n < 40; n++) await refreshDirtyProfiles(pool, { limit: 3 });
+    };
+    let last = 0;
+    const reading = async () => {
+      for (let n = 0; n < 40; n++) {
+        const acknowledged = sent;
+        const { events_total } = await profileOf(db, sub);
+        expect(events_total).toBeGreaterThanOrEqual(Math.max(acknowledged, last));
+        last = events_total;
+      }
+    };
+    await Promise.all([writing(), writing(), ...pools.map(folding), reading()]);
+    await expectProfile(sub, { events_total: 120 });
+    expect(await db('subject_activity').where({ subject_id: sub })).toEqual([]);
+  });
+});
