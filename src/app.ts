@@ -4,6 +4,7 @@
  */
 import { adminRoutes, seedAdminClient } from './admin/routes.ts';
 import { firstAdminLink } from './admin/staff.ts';
+import { handleApiJobs } from './api/idempotency.ts';
 import { apiRoutes } from './api/routes.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -61,6 +62,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
   handleEventJobs({ db, clock, log, jobs });
   handleProfileJobs({ db, jobs });
+  handleApiJobs({ db, jobs });
 
   const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
   const health = createHealth({ db });
