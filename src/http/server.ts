@@ -18,6 +18,8 @@ export type RequestState = {
   ip: string;
   /** Languages that the client of this sign-in asked for. */
   uiLocales?: string;
+  /** Where an error page of this request leads back to: an address of ours. */
+  wayBack?: { name: string; url: string };
 };
 export type Context = Koa.ParameterizedContext<RequestState>;
 export type Middleware = Koa.Middleware<RequestState>;

@@ -31,7 +31,7 @@ export function createPages({ render, i18n }: { render: Render; i18n: I18n }): P
       sentence: t(`errors.${thrown.code}`).replace(/[。.]$/, ''),
       help: helpFor(t, thrown.code),
       wait: seconds ? duration(t, seconds) : undefined,
-      back,
+      back: back ?? ctx.state.wayBack,
       request_id: requestId(ctx),
     });
   };

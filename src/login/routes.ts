@@ -12,7 +12,14 @@ import { fail } from '../errors.ts';
 import { readForm } from '../http/body.ts';
 import type { Context, RequestState } from '../http/server.ts';
 import { allowClient, showConsent } from './consent.ts';
-import { type Deps, type LoginDependencies, type PostHandler, seeOther, type VisitHandler } from './dependencies.ts';
+import {
+  type Deps,
+  type LoginDependencies,
+  type PostHandler,
+  seeOther,
+  translatorOf,
+  type VisitHandler,
+} from './dependencies.ts';
 import { answer } from './finish.ts';
 import { createPages } from './pages.ts';
 import { policyPurposes, policySections, policyVersion } from './privacy.ts';
@@ -47,6 +54,7 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     ctx.set('Cache-Control', 'no-store');
     const visit = await openVisit(ctx, deps);
     if ('kind' in visit) return ended(ctx, visit);
+    ctx.state.wayBack = { name: translatorOf(ctx, deps)('login.page_name'), url: visit.base };
     await handler(ctx, visit);
   };
   const posting = (handler: PostHandler) =>

@@ -61,6 +61,19 @@ describe('in a real browser', () => {
     expect([...complaints, ...other.complaints]).toEqual([]);
   });
 
+  it('response_mode=form_post reaches the client under the policy', async () => {
+    const { page, complaints } = await watchedPage(browser);
+    await page.goto(authorizeUrl(site, { response_mode: 'form_post' }));
+    await page.getByLabel('手机号', { exact: true }).fill(newPerson().phone);
+    await page.locator('#privacy-sms').check();
+    await page.getByRole('button', { name: '获取验证码' }).click();
+    await page.getByRole('textbox', { name: '验证码' }).waitFor();
+    await page.getByRole('textbox', { name: '验证码' }).fill(lastCode());
+    await page.getByRole('button', { name: '登录' }).click();
+    await page.waitForURL(site.website.callback);
+    expect(complaints).toEqual([]);
+  });
+
   it('with JavaScript counts down, and a double click signs in once', async () => {
     const { page, complaints } = await watchedPage(browser);
     await toCodePage(page, newPerson().phone);

@@ -85,6 +85,27 @@ describe('B4: a code belongs to the browser that asked for it', () => {
     expect(await subjectOf(phone)).toBeUndefined();
   });
 
+  it('nor with everything but the nonce: the code itself is bound to it', async () => {
+    const visitor = browser();
+    const { phone } = newPerson();
+    const page = await ask(visitor, phone);
+    const uid = new URL(page.url).pathname.split('/')[2] ?? '';
+    const { id: otp_id } = await site.db('one_time_codes').orderBy('created_at', 'desc').first();
+    const forged = {
+      nonce: 'guess',
+      pending: { method: 'sms', otp_id, expires_at: Date.now() + 60_000, wrong_tries: 0 },
+    };
+    const value = site.seal.seal(JSON.stringify(forged), `login step ${uid}`);
+    const form = formTo(page, '/verify');
+    const own = visitor.cookies().find(({ name }) => name === 'heyi_login');
+    visitor.setCookie({ name: 'heyi_login', value, path: `/login/${uid}` });
+    const tried = await visitor.submit(form, { code: lastCode(phone) });
+    expect(tried.status).toBe(400);
+    expect(await subjectOf(phone)).toBeUndefined();
+    visitor.setCookie({ name: 'heyi_login', value: own?.value ?? '', path: `/login/${uid}` });
+    expect((await visitor.submit(form, { code: lastCode(phone) })).status).toBe(303);
+  });
+
   it('nor in another sign-in of the same browser', async () => {
     const visitor = browser();
     const { phone } = newPerson();
@@ -222,6 +243,7 @@ describe('B6: limits', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(60);
     expect(refused.html).toContain('That was too often');
     expect(refused.html).toMatch(/Try again in \d+ (min|s)\./);
+    expect(refused.html).toContain('Return to the sign-in page');
     expect(await subjectOf(phone)).toBeUndefined();
   });
 
