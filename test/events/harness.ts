@@ -23,7 +23,10 @@ export type Answer = {
 type Rejected = { index: number; message_id: string | null; code: string; message: string };
 
 /** One process: an app of its own, optionally with a pool of its own. */
-export async function eventsApp(db: Database, { clock = systemClock, publicUrl = 'https://id.example.com' } = {}) {
+export async function eventsApp(
+  db: Database,
+  { clock = systemClock, publicUrl = 'https://id.example.com', port = 0 } = {},
+) {
   const tokens = new Map<string, Token>();
   const idTokens = new Map<string, { sub: string; client_id: string }>();
   const router = eventsRoutes({
@@ -38,7 +41,7 @@ export async function eventsApp(db: Database, { clock = systemClock, publicUrl =
   });
   const koa = createKoa({ log, trustProxy: false, https: false });
   koa.use(router.routes());
-  const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
+  const listener = await listen(koa, { port, host: '127.0.0.1' });
   const url = `http://127.0.0.1:${listener.port}`;
   afterAll(() => listener.stop());
   const send = (path: string, body: unknown, headers: Record<string, string> = {}) =>

@@ -15,7 +15,7 @@ export function browserSettings(writeKey: string, publicUrl: string): Record<str
         addBundledMetadata: false,
       },
     },
-    plan: { track: { __default: { enabled: true, integrations: {} } }, identify: { __default: { enabled: true } } },
+    plan: {},
     metrics: { sampleRate: 0, host: apiHost },
     edgeFunction: {},
     analyticsNextEnabled: true,
