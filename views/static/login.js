@@ -6,7 +6,11 @@
   const format = (seconds, texts) => {
     const minutes = Math.ceil(seconds / 60);
     const [pattern, n] =
-      seconds < 90 ? [texts.seconds, seconds] : minutes < 90 ? [texts.minutes, minutes] : [texts.hours, Math.ceil(minutes / 60)];
+      seconds < 90
+        ? [texts.seconds, seconds]
+        : minutes < 90
+          ? [texts.minutes, minutes]
+          : [texts.hours, Math.ceil(minutes / 60)];
     return texts.sentence.replace('{time}', pattern.replace('{n}', String(n)));
   };
 
