@@ -3,6 +3,8 @@
  * machine or the settings is said in a sentence, without a stack trace, and the exit code is 1. The wiring itself is app.ts.
  */
 import './runtime.ts';
+import { enableCompileCache, flushCompileCache } from 'node:module';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { App } from './app.ts';
 import { type Config, loadConfig, readEnvFile } from './config.ts';
@@ -14,6 +16,8 @@ import { explainStartFault } from './start-faults.ts';
 async function main(): Promise<void> {
   readEnvFile();
   const config = loadConfig();
+  // Half of a start is reading our own program: compiled once, kept where only its owner writes. Fails silently.
+  enableCompileCache(join(config.dataDir, 'compiled'));
   const log = createLogger({ level: config.logLevel });
   for (const warning of config.warnings) log.warn(warning);
   const life = createLifecycle({ log });
@@ -39,6 +43,8 @@ async function start(config: Config, log: Logger, life: Lifecycle, stopping: Abo
   const started = await app.start();
   stopping.throwIfAborted();
   announce(started);
+  // At once, since a kill -9 would lose it.
+  flushCompileCache();
 }
 
 /** Registered first and so stopped last: requests in flight still need it. */

@@ -1,8 +1,11 @@
 /** `npx heyi`: from any folder, beside a running server on the embedded database and without one. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import * as project from './project.ts';
+
+// Real processes, on machines that may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 const base = project.temporaryFolder();
 const dataDir = join(base, 'data');
@@ -15,7 +18,7 @@ beforeAll(async () => {
   settings = await project.ownSettings(dataDir);
   const site = ['--name', '官网', '--redirect-uri', 'https://shop.example.com/cb'];
   created = await heyi(['client', 'create', ...site, '--json']);
-});
+}, 120_000);
 afterAll(async () => {
   const left = await project.leftovers(dataDir);
   project.clearAway(dataDir);

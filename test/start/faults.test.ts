@@ -2,20 +2,26 @@
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as project from './project.ts';
+
+// Real processes, on machines that may be busy.
+vi.setConfig({ testTimeout: 120_000 });
 
 const base = project.temporaryFolder();
 let cwd: string;
+let template: string;
 let dataDir: string;
 let settings: Awaited<ReturnType<typeof project.ownSettings>>;
 let runs = 0;
 
-beforeAll(() => {
+beforeAll(async () => {
   cwd = project.cloneProject(join(base, 'clone'));
-});
+  template = await project.makeData(cwd, join(base, 'data'));
+}, 120_000);
 beforeEach(async () => {
   dataDir = join(base, `data-${runs++}`);
+  project.copyData(template, dataDir);
   settings = await project.ownSettings(dataDir);
 });
 afterEach(async () => {

@@ -3,13 +3,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -21,8 +21,6 @@ const leftOut = new Set(['node_modules', '.git', 'data', 'bench', 'test', 'test-
 /** With the packages of this one: linked, or with `ownPackages` as hard links, which a private parent hides from others. */
 export function cloneProject(folder: string, { ownPackages = false } = {}): string {
   cpSync(projectRoot, folder, { recursive: true, filter: (from) => !leftOut.has(basename(from)) });
-  if (existsSync(join(projectRoot, 'test/start/app-double.ts')))
-    cpSync(join(projectRoot, 'test/start/app-double.ts'), join(folder, 'src/app.ts'));
   if (ownPackages) spawnSync('cp', ['-al', join(projectRoot, 'node_modules'), folder]);
   else symlinkSync(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
   return folder;
@@ -55,6 +53,23 @@ export async function ownSettings(dataDir: string): Promise<Settings & { PORT: s
     DEMO_PORT: String(demo),
     LOG_LEVEL: 'warn',
   };
+}
+
+/** A migrated database in a data folder, for `copyData`: making one is most of a first start. */
+export async function makeData(clone: string, folder: string): Promise<string> {
+  const migration = run(['node', join(clone, 'setup/heyi.js'), 'migrate'], {
+    cwd: '/',
+    settings: { DATA_DIR: folder },
+  });
+  if ((await migration.ended) !== 0) throw new Error(migration.complaints());
+  return folder;
+}
+
+export function copyData(from: string, to: string): void {
+  spawnSync('cp', ['-a', from, to]);
+  const kept = JSON.parse(readFileSync(join(to, 'postgres.json'), 'utf8'));
+  const { port: _, ...moved } = { ...kept, folder: join(to, 'postgres') };
+  writeFileSync(join(to, 'postgres.json'), JSON.stringify(moved));
 }
 
 export type Run = {
@@ -101,7 +116,7 @@ export function run(command: string[], { cwd, settings = {}, uid }: RunOptions):
   });
   ended.catch(() => {});
   const until = async (text: string) => {
-    for (let tries = 0; tries < 500; tries++) {
+    for (let tries = 0; tries < 1200; tries++) {
       if (out.includes(text)) return;
       if (child.exitCode !== null || child.signalCode) break;
       await new Promise((resolve) => setTimeout(resolve, 50));
