@@ -1,0 +1,34 @@
+/** The endpoint in a process that can be killed. Loaded ahead, it listens when it is told to: `node crash-server.ts`, then { url, port }. */
+import { flushCompileCache } from 'node:module';
+import { systemClock } from '../../src/clock.ts';
+import { createDatabase } from '../../src/database.ts';
+import { eventsRoutes } from '../../src/events/routes.ts';
+import { createKoa, listen } from '../../src/http/server.ts';
+import { createLogger } from '../../src/log.ts';
+import { createSeal } from '../../src/seal.ts';
+import { keyOf } from '../../src/subjects/identity-key.ts';
+
+const seal = createSeal('a secret of at least thirty-two characters');
+const log = createLogger({ level: 'silent' });
+
+process.on('message', async ({ url, port }: { url: string; port: number }) => {
+  const db = createDatabase({ url });
+  const router = eventsRoutes({
+    db,
+    seal,
+    clock: systemClock,
+    log,
+    publicUrl: 'http://127.0.0.1',
+    keyOf: (identity) => keyOf(seal, identity),
+    readToken: async () => undefined,
+    readIdToken: async () => undefined,
+  });
+  const koa = createKoa({ log, trustProxy: false, https: false });
+  koa.use(router.routes());
+  const listener = await listen(koa, { port, host: '127.0.0.1' });
+  process.send?.({ port: listener.port });
+});
+process.on('disconnect', () => process.exit());
+// A killed process would not write it.
+flushCompileCache();
+process.send?.('loaded');
