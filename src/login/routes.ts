@@ -8,6 +8,7 @@
  * nothing (threat B12); every POST carries its CSRF field (A30).
  */
 import Router from '@koa/router';
+import { isDatabaseAway } from '../database.ts';
 import { fail } from '../errors.ts';
 import { readForm } from '../http/body.ts';
 import type { Context, RequestState } from '../http/server.ts';
@@ -52,10 +53,15 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
 
   const visiting = (handler: VisitHandler) => async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store');
-    const visit = await openVisit(ctx, deps);
-    if ('kind' in visit) return ended(ctx, visit);
-    ctx.state.wayBack = { name: translatorOf(ctx, deps)('login.page_name'), url: visit.base };
-    await handler(ctx, visit);
+    try {
+      const visit = await openVisit(ctx, deps);
+      if ('kind' in visit) return ended(ctx, visit);
+      ctx.state.wayBack = { name: translatorOf(ctx, deps)('login.page_name'), url: visit.base };
+      await handler(ctx, visit);
+    } catch (error) {
+      // The engine's store says an outage in the engine's words, with the database's as the cause: the page answers 503, not 500.
+      throw error instanceof Error && isDatabaseAway(error.cause) ? error.cause : error;
+    }
   };
   const posting = (handler: PostHandler) =>
     visiting(async (ctx, visit) => {

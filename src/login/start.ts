@@ -1,4 +1,5 @@
 /** The first page: choose a way, say where the code should go, agree to the privacy policy. */
+import { networkOf } from '../connectors/send-limits.ts';
 import { AppError, fail } from '../errors.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
@@ -81,7 +82,7 @@ export async function startMethod(ctx: Context, deps: Deps, visit: Visit, form: 
     const at = deps.clock.now().toISOString();
     step.agreement = { version: policyVersion(), text_hash: policyTextHash(t), ip: ctx.state.ip, at };
   }
-  await deps.limits.spend(startLimit, ctx.state.ip);
+  await deps.limits.spend(startLimit, limitedAddress(ctx));
   try {
     await sendCode(ctx, deps, visit, { method, to });
     seeOther(ctx, `${visit.base}/${name}/verify`);
@@ -98,6 +99,11 @@ export async function startMethod(ctx: Context, deps: Deps, visit: Visit, form: 
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
     await showStart(ctx, deps, visit, { method: name, to, status: error.status, ...problem });
   }
+}
+
+/** Whoever has one IPv6 address has its whole /64. */
+export function limitedAddress({ state: { ip } }: Context): string {
+  return ip.includes(':') ? networkOf(ip) : ip;
 }
 
 /** What went wrong and, when it is known, how long to wait. */

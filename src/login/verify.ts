@@ -7,7 +7,7 @@ import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
 import { finishSignIn, policyIsAgreed } from './finish.ts';
 import { policyTextHash, policyVersion, rememberAgreement } from './privacy.ts';
-import { otherLanguage, sendCode, sentenceOf } from './start.ts';
+import { limitedAddress, otherLanguage, sendCode, sentenceOf } from './start.ts';
 import { bindingOf, type Pending } from './step.ts';
 import { findInteraction, type Visit } from './visit.ts';
 import { duration } from './wait.ts';
@@ -51,7 +51,7 @@ export async function showCode(ctx: Context, deps: Deps, visit: Visit, problem?:
 export async function resend(ctx: Context, deps: Deps, visit: Visit): Promise<void> {
   const pending = pendingOf(ctx, visit);
   if (!pending) return seeOther(ctx, visit.base);
-  await deps.limits.spend(verifyLimit, ctx.state.ip);
+  await deps.limits.spend(verifyLimit, limitedAddress(ctx));
   try {
     await sendCode(ctx, deps, visit, { method: { name: pending.method, field: pending.field }, to: pending.to });
     seeOther(ctx, `${visit.base}/${pending.method}/verify?note=resent`);
@@ -65,7 +65,7 @@ export async function resend(ctx: Context, deps: Deps, visit: Visit): Promise<vo
 export async function verify(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
   const pending = pendingOf(ctx, visit);
   if (!pending) return seeOther(ctx, visit.base);
-  await deps.limits.spend(verifyLimit, ctx.state.ip);
+  await deps.limits.spend(verifyLimit, limitedAddress(ctx));
   let proof: Proof;
   try {
     proof = await deps.connectors.verify(pending.method, {

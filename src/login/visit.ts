@@ -53,8 +53,7 @@ export async function findInteraction(ctx: Context, provider: Provider): Promise
     return await provider.interactionDetails(ctx.req, ctx.res);
   } catch (error) {
     if (error instanceof Error && error.name === 'SessionNotFound') return undefined;
-    // The store says an outage in the engine's words, with ours as the cause: a page answers 503, not 500.
-    throw error instanceof Error && error.cause ? error.cause : error;
+    throw error;
   }
 }
 

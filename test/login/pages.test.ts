@@ -1,4 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { createCsrf } from '../../src/http/csrf.ts';
+import { createRender } from '../../src/http/render.ts';
+import { createKoa, listen } from '../../src/http/server.ts';
+import { rememberAgreement } from '../../src/login/privacy.ts';
+import { createSteps } from '../../src/login/step.ts';
 import { newPerson } from '../connectors/services.ts';
 import { authorizeUrl, openSite } from './site.ts';
 import { formTo } from './visitor.ts';
@@ -106,6 +111,31 @@ describe('headers', () => {
       expect(line).toMatch(/SameSite=Lax/i);
       expect(line.length).toBeLessThan(4096);
     }
+  });
+});
+
+describe('G6: over https', () => {
+  it('cookies are Secure and bear the prefixes that keep other hosts from setting them; browsers are told to stay with https', async () => {
+    const publicUrl = 'https://id.example.com';
+    const koa = createKoa({ log: site.log, trustProxy: false, https: true });
+    const render = createRender({ i18n: site.i18n, csrf: createCsrf({ seal: site.seal, publicUrl }) });
+    const steps = createSteps({ seal: site.seal, publicUrl });
+    koa.use((ctx) => {
+      steps.write(ctx, 'abcdefghijklmnopqrstu', steps.create());
+      rememberAgreement(ctx, { https: true });
+      render(ctx, 'home', {});
+    });
+    const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
+    const answer = await fetch(`http://127.0.0.1:${listener.port}/`);
+    await listener.stop();
+    const cookies = answer.headers.getSetCookie();
+    expect(cookies.map((line) => line.split('=')[0]).sort()).toEqual([
+      '__Host-heyi_form',
+      '__Secure-heyi_login',
+      'heyi_privacy',
+    ]);
+    for (const line of cookies) expect(line).toMatch(/; HttpOnly; SameSite=Lax; Secure$/);
+    expect(answer.headers.get('strict-transport-security')).toMatch(/max-age=\d{8}/);
   });
 });
 

@@ -90,7 +90,7 @@ describe('B4: a code belongs to the browser that asked for it', () => {
     const { phone } = newPerson();
     const page = await ask(visitor, phone);
     const uid = new URL(page.url).pathname.split('/')[2] ?? '';
-    const { id: otp_id } = await site.db('one_time_codes').orderBy('created_at', 'desc').first();
+    const otp_id = (await site.db('one_time_codes').orderBy('created_at', 'desc').first())?.id;
     const forged = {
       nonce: 'guess',
       pending: { method: 'sms', otp_id, expires_at: Date.now() + 60_000, wrong_tries: 0 },

@@ -137,6 +137,13 @@ async function clientServer() {
   return { origin, callback: `${origin}/callback` };
 }
 
+/** The six digits on a line of their own in the plain text; headers and boundaries hold digits too. */
+function codeIn(mail: string): string {
+  const parts = mail.split(/\r?\n\r?\n/);
+  const texts = [...parts, ...parts.map((part) => Buffer.from(part, 'base64').toString('utf8'))];
+  return texts.map((text) => /^\s*(\d{6})\s*$/m.exec(text)?.[1]).find(Boolean) ?? '';
+}
+
 async function mailRelay() {
   const mails: { to: string; code: string }[] = [];
   const relay = new SMTPServer({
@@ -146,10 +153,10 @@ async function mailRelay() {
       const chunks: Buffer[] = [];
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('end', () => {
-        const text = Buffer.concat(chunks).toString('utf8');
-        const bodies = text.split(/\r?\n\r?\n/).map((part) => Buffer.from(part, 'base64').toString('utf8'));
-        const code = [text, ...bodies].map((part) => /(?<!\d)\d{6}(?!\d)/.exec(part)?.[0]).find(Boolean);
-        mails.push({ to: session.envelope.rcptTo[0]?.address ?? '', code: code ?? '' });
+        mails.push({
+          to: session.envelope.rcptTo[0]?.address ?? '',
+          code: codeIn(Buffer.concat(chunks).toString('utf8')),
+        });
         done();
       });
     },
