@@ -49,7 +49,7 @@ export async function eventsApp(
   return { url, tokens, idTokens, send, request: (path: string, init: RequestInit) => request(`${url}${path}`, init) };
 }
 
-function toBytes(body: unknown): BodyInit {
+function toBytes(body: unknown): NonNullable<RequestInit['body']> {
   return typeof body === 'string' ? body : Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body);
 }
 

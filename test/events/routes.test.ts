@@ -23,7 +23,12 @@ const clock = movableClock();
 const app = await eventsApp(db, { clock });
 const { website } = await seedKeys(db);
 
-const track = (more: Record<string, unknown> = {}) => ({ type: 'track', event: 'a', anonymousId: 'anon', ...more });
+const track = (more: Record<string, unknown> = {}): Record<string, unknown> & { messageId?: string } => ({
+  type: 'track',
+  event: 'a',
+  anonymousId: 'anon',
+  ...more,
+});
 const stored = async (messageId: string) => (await eventRows(db, { message_id: messageId }))[0];
 
 describe('200', () => {
@@ -48,7 +53,7 @@ describe('200', () => {
     const batch = [1, 2, 3].map(() => track({ messageId: crypto.randomUUID() }));
     const answer = await app.send(path, { batch, writeKey: clientKey });
     expect(answer).toMatchObject({ status: 200, body: { success: true, rejected: [] } });
-    for (const { messageId } of batch) expect(await stored(messageId)).toBeDefined();
+    for (const { messageId } of batch) expect(await stored(messageId ?? '')).toBeDefined();
   });
 
   it('reads any content type as JSON, gzipped too, and the key from the body', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../src/connectors/contract.ts';
 import { claimHeldEvents, tidyEvents } from '../../src/events/jobs.ts';
 import { timeline } from '../../src/events/timeline.ts';
-import { createWriteKey } from '../../src/events/write-keys.ts';
+import { createWriteKey, type NewWriteKey } from '../../src/events/write-keys.ts';
 import { keyOf, sealExternalId } from '../../src/subjects/identity-key.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
@@ -244,7 +244,7 @@ describe('what an event counts for', () => {
   });
 
   it('a key may say otherwise, for the tokens of its clients too', async () => {
-    const demo = { key: 'demo', kind: 'client', name: 'Demo', client_ids: ['demo'] } as const;
+    const demo = { key: 'demo', kind: 'client', name: 'Demo', client_ids: ['demo'] } satisfies NewWriteKey;
     await createWriteKey({ db, seal }, { ...demo, catalogue: { order_paid: 'token', page_viewed: 'server' } });
     app.tokens.set('demo', { sub: lily, client_id: 'demo', channel: null });
     expect(await counts('order_paid', bearer('demo'))).toBe(true);
