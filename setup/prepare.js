@@ -1,6 +1,9 @@
 /**
  * The set-up before every command: checks the machine, installs the packages, and makes the shared-library links of the embedded
  * PostgreSQL. Plain JavaScript for the Node of the machine; with nothing to do it takes some milliseconds.
+ *
+ * The npm scripts call it themselves: npm leaves out `pre` scripts where `ignore-scripts` is set, as .npmrc and careful people do. They
+ * then name the project's Node by its path, because a shell may have remembered where it found the first one.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -87,7 +90,7 @@ export const say = (sentence) => process.stderr.write(`${sentence}\n`);
 
 /** Production leaves the development packages out; tests and benches need them whatever NODE_ENV says. */
 export const devNeeded = () =>
-  process.env.NODE_ENV !== 'production' || ['pretest', 'prebench'].includes(process.env.npm_lifecycle_event || '');
+  process.env.NODE_ENV !== 'production' || ['test', 'bench'].includes(process.env.npm_lifecycle_event || '');
 
 if (process.argv[1] && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   prepare({ dev: devNeeded(), say }).catch(failSetup);
