@@ -19,6 +19,9 @@ export type IdentityKind = 'phone' | 'email' | 'wechat_openid' | 'wechat_unionid
  */
 export type Identity = { kind: IdentityKind; issuer: string; external_id: string };
 
+/** `.meta(secret)` on a setting: stored and used, never shown again (JSON Schema's word for it). */
+export const secret = { writeOnly: true } as const;
+
 /** Identities proven in one go, the one that decides the subject first. Never empty. */
 export type Proof = {
   connector: string;

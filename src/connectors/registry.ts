@@ -4,11 +4,25 @@
  *
  * A new connector is a folder and one line in `connectors`.
  */
-import { type FieldErrors, fail } from '../errors.ts';
+import type { Knex } from 'knex';
+import { type AuditEntry, recordAudit } from '../audit/audit.ts';
+import type { Database } from '../database.ts';
+import { fail } from '../errors.ts';
+import type { Seal } from '../seal.ts';
 import type { Connector, ConnectorServices, Connectors, ExchangeConnector, FormConnector } from './contract.ts';
 import { email } from './email/email.ts';
+import { changedSettings, checkSettings, settingsSchema, shownSettings } from './settings.ts';
 import { sms } from './sms/sms.ts';
-import { disableSandboxConnectors, listConnectors, readConnector, saveConnector } from './store.ts';
+import {
+  allConnectors,
+  type ConnectorRow,
+  disableRow,
+  disableSandboxConnectors,
+  listConnectors,
+  lockConnector,
+  readConnector,
+  saveConnector,
+} from './store.ts';
 import { wechatMiniprogram } from './wechat-miniprogram/wechat-miniprogram.ts';
 
 export const connectors: Connector[] = [sms, email, wechatMiniprogram];
@@ -22,9 +36,9 @@ export function createConnectors(services: ConnectorServices): Connectors {
   async function settingsOf(connector: Connector, id: string): Promise<[never] | undefined> {
     const row = await readConnector(db, id);
     if (!row) return undefined;
-    const parsed = connector.settings.safeParse(JSON.parse(seal.open(row.settings_sealed, sealContext)));
-    if (parsed.success) return [parsed.data];
-    const fields = Object.keys(faultsOf(parsed.error.issues));
+    const checked = storedSettings(seal, connector, row);
+    if ('settings' in checked) return [checked.settings as never];
+    const fields = Object.keys(checked.faults);
     log.error({ connector: id, fields }, 'connectors: settings must be entered anew');
     return undefined;
   }
@@ -72,29 +86,111 @@ export function createConnectors(services: ConnectorServices): Connectors {
       return connector.exchangePhone(services, settings, input);
     },
     async configure({ id, connector, settings, source = 'operator' }) {
-      const checked = check(id, connector, settings);
-      const settings_sealed = seal.seal(JSON.stringify(checked), sealContext);
-      await saveConnector(db, { id, connector, settings_sealed, source });
+      await save({ db, seal }, check({ id, connector, settings }), source);
       log.info({ connector: id, source }, 'connectors: configured');
     },
     disableSandbox: () => disableSandboxConnectors(db),
   };
 }
 
+type Wanted = { id?: string | undefined; connector: string; settings: unknown };
+type Checked = { id: string; connector: Connector; settings: Record<string, unknown> };
+
 /** @throws invalid_fields, naming the fields and never their values */
-function check(id: string, name: string, settings: unknown): unknown {
+function check({ id, connector: name, settings }: Wanted): Checked {
   const connector = connectors.find((known) => known.name === name);
   if (!connector) {
     const names = connectors.map((known) => known.name).join(', ');
     throw fail('invalid_fields', { fields: { connector: `is one of ${names}` } });
   }
-  const parsed = connector.settings.safeParse(settings);
-  if (!parsed.success) throw fail('invalid_fields', { fields: faultsOf(parsed.error.issues) });
-  const expected = connector.kind === 'form' ? name : `${name}:${(parsed.data as { appid?: string }).appid}`;
-  if (id !== expected) throw fail('invalid_fields', { fields: { id: `must be ${expected}` } });
-  return parsed.data;
+  const checked = checkSettings(connector, settings);
+  if ('faults' in checked) throw fail('invalid_fields', { fields: checked.faults });
+  const expected = connector.kind === 'form' ? name : `${name}:${checked.settings.appid}`;
+  if (id !== undefined && id !== expected) throw fail('invalid_fields', { fields: { id: `must be ${expected}` } });
+  return { id: expected, connector, settings: checked.settings };
 }
 
-function faultsOf(issues: { path: PropertyKey[]; message: string }[]): FieldErrors {
-  return Object.fromEntries(issues.map(({ path, message }) => [['settings', ...path.map(String)].join('.'), message]));
+async function save(
+  { db, seal }: { db: Database; seal: Seal },
+  { id, connector, settings }: Checked,
+  source: ConnectorRow['source'],
+): Promise<void> {
+  const settings_sealed = seal.seal(JSON.stringify(settings), sealContext);
+  await saveConnector(db, { id, connector: connector.name, settings_sealed, source });
+}
+
+/** What an older version stored may lack what this one needs; a setting that is gone by now is no fault. */
+function storedSettings(seal: Seal, connector: Connector, { settings_sealed }: ConnectorRow) {
+  const stored: unknown = JSON.parse(seal.open(settings_sealed, sealContext));
+  return checkSettings(connector, stored, { allowUnknown: true });
+}
+
+// For operators: the management API and the command line.
+
+/** Who sets something up, for the audit record. */
+export type Operator = Pick<AuditEntry, 'actor_kind' | 'actor_id' | 'client_id' | 'ip' | 'request_id'>;
+
+export type ListedConnector = Pick<ConnectorRow, 'id' | 'connector' | 'is_enabled' | 'source' | 'updated_at'> & {
+  /** Without the secrets. Null: an older version stored them, and this one needs them entered anew. */
+  settings: Record<string, unknown> | null;
+};
+
+export async function listInstances({ db, seal }: { db: Database; seal: Seal }): Promise<ListedConnector[]> {
+  return (await allConnectors(db)).map((row) => listed(seal, row));
+}
+
+function listed(seal: Seal, row: ConnectorRow): ListedConnector {
+  const { settings_sealed: _, ...shown } = row;
+  const connector = connectors.find(({ name }) => name === row.connector);
+  const stored = connector && storedSettings(seal, connector, row);
+  const settings = stored && 'settings' in stored ? shownSettings(connector, stored.settings) : null;
+  return { ...shown, settings };
+}
+
+/** Every connector there is, with what it needs. */
+export function availableConnectors() {
+  return connectors.map((connector) => ({
+    connector: connector.name,
+    kind: connector.kind,
+    settings_schema: settingsSchema(connector),
+  }));
+}
+
+/**
+ * Sets one up, or replaces its settings as a whole. A secret that is left out is not taken from what is stored: whoever does not know
+ * it could otherwise have it sent to an address of their own.
+ * @throws invalid_fields, naming every fault
+ */
+export async function configureConnector(
+  { db, seal }: { db: Knex.Transaction; seal: Seal },
+  wanted: Wanted,
+  operator: Operator,
+): Promise<ListedConnector & { changed: string[] }> {
+  const checked = check(wanted);
+  const { id, connector, settings } = checked;
+  const before = await lockConnector(db, id);
+  const stored = before && storedSettings(seal, connector, before);
+  const changed = changedSettings(stored && 'settings' in stored ? stored.settings : {}, settings);
+  await save({ db, seal }, checked, 'operator');
+  const after = await lockConnector(db, id);
+  if (!after) throw new Error(`the connector ${id} was not stored`);
+  const details = { connector_id: id, connector: connector.name, changed };
+  await recordAudit(db, { ...operator, action: 'connector.configured', details });
+  return { ...listed(seal, after), changed };
+}
+
+/** Nobody can sign in by it until it is configured again. @throws not_found */
+export async function disableConnector(
+  { db, seal }: { db: Knex.Transaction; seal: Seal },
+  id: string,
+  operator: Operator,
+): Promise<ListedConnector> {
+  const row = await lockConnector(db, id);
+  if (!row) throw fail('not_found', { message: 'There is no connector of this id.' });
+  if (row.is_enabled) {
+    await disableRow(db, id);
+    const details = { connector_id: id, connector: row.connector };
+    await recordAudit(db, { ...operator, action: 'connector.disabled', details });
+  }
+  return listed(seal, (await lockConnector(db, id)) ?? row);
 }

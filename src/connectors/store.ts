@@ -47,6 +47,20 @@ export async function listConnectors(db: Database): Promise<Pick<ConnectorRow, '
   return db('connectors').select('id', 'connector').where({ is_enabled: true });
 }
 
+/** Disabled ones too. */
+export async function allConnectors(db: Database): Promise<ConnectorRow[]> {
+  return db('connectors').orderBy('id');
+}
+
+/** Held to the end of the transaction, so that what is recorded as changed is what changed. */
+export async function lockConnector(trx: Knex.Transaction, id: string): Promise<ConnectorRow | undefined> {
+  return trx('connectors').where({ id }).forUpdate().first();
+}
+
+export async function disableRow(trx: Knex.Transaction, id: string): Promise<void> {
+  await trx('connectors').where({ id }).update({ is_enabled: false, updated_at: trx.fn.now() });
+}
+
 export async function saveConnector(
   db: Database,
   row: Pick<ConnectorRow, 'id' | 'connector' | 'settings_sealed' | 'source'>,

@@ -11,7 +11,8 @@ import { SMTPServer } from 'smtp-server';
 import { afterAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import type { Proof } from '../../src/connectors/contract.ts';
-import { connectors, createConnectors } from '../../src/connectors/registry.ts';
+import { connectors, createConnectors, listInstances } from '../../src/connectors/registry.ts';
+import { declaredSettings, settingsSchema } from '../../src/connectors/settings.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { aliyunBehaviour, aliyunKey, closedPort, fakeServer, fakeWechat } from './fakes.ts';
@@ -177,6 +178,22 @@ describe.each(connectors.map((connector) => [connector.name, connector] as const
     }
   });
 
+  it('declares every secret among its settings, and shows none of them again', async () => {
+    for (const [setting, schema] of propertiesOf(settingsSchema(connector))) {
+      if (/secret|password|passphrase|private_?key|token|api_?key/i.test(setting)) {
+        expect(schema, setting).toMatchObject({ writeOnly: true });
+      }
+    }
+    await set(bench.settings);
+    const shown = (await listInstances({ db, seal: services.seal })).find(({ id }) => id === bench.id);
+    const secret = declaredSettings(connector).flatMap(({ name, is_secret }) => (is_secret ? [name] : []));
+    expect(Object.keys(shown?.settings ?? {})).toEqual(
+      expect.arrayContaining(Object.keys(bench.settings).filter((field) => !secret.includes(field))),
+    );
+    for (const field of secret) expect(shown?.settings, field).not.toHaveProperty([field]);
+    for (const value of bench.secrets) expect(JSON.stringify(shown), value).not.toContain(value);
+  });
+
   it('sends secrets over plain http to no other machine', async () => {
     if (!('base_url' in bench.settings)) return;
     for (const base_url of ['http://api.example.com', 'ftp://localhost', 'https://user@api.example.com', 'nowhere']) {
@@ -245,6 +262,14 @@ describe.each(connectors.map((connector) => [connector.name, connector] as const
     expect(existsSync(join(folderOf(name), 'form.eta'))).toBe(false);
   });
 });
+
+/** Every property at any depth, with its schema. */
+function propertiesOf(schema: unknown): [name: string, schema: unknown][] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  const own =
+    'properties' in schema && typeof schema.properties === 'object' ? Object.entries(schema.properties ?? {}) : [];
+  return [...own, ...Object.values(schema).flatMap(propertiesOf)];
+}
 
 /** Each key with the {{blanks}} of its sentence. */
 function blanks(sentences: Record<string, unknown>, path = ''): Record<string, string[]> {

@@ -2,7 +2,7 @@
 import nodemailer from 'nodemailer';
 import { z } from 'zod';
 import { fail } from '../../errors.ts';
-import type { ConnectorServices } from '../contract.ts';
+import { type ConnectorServices, secret } from '../contract.ts';
 import { parseEmail } from '../email-address.ts';
 import type { Delivery } from '../one-time-code.ts';
 import { isLoopback, upstreamTimeout } from '../upstream.ts';
@@ -19,12 +19,13 @@ export const emailSettings = z
       .boolean()
       .default(false)
       .describe('TLS from the first byte (port 465); else STARTTLS when the relay offers it'),
-    user: z.string().min(1).max(256).optional(),
-    password: z.string().min(1).max(1024).optional(),
+    user: z.string().min(1).max(256).optional().describe('left out for a relay that knows this server by its address'),
+    password: z.string().min(1).max(1024).optional().meta(secret),
     from: z
       .string()
       .max(400)
-      .refine((text) => parseSender(text) !== undefined, 'must be an address, or a name with <address>'),
+      .refine((text) => parseSender(text) !== undefined, 'must be an address, or a name with <address>')
+      .describe('sender: an address, or a name with <address>'),
     sends_per_minute: z.number().int().min(1).max(100_000).default(300).describe('most codes sent in a minute, in all'),
   })
   .refine(({ user, password }) => (user === undefined) === (password === undefined), {

@@ -7,7 +7,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
 import { type ErrorCode, fail } from '../../errors.ts';
-import type { ConnectorServices } from '../contract.ts';
+import { type ConnectorServices, secret } from '../contract.ts';
 import type { Delivery } from '../one-time-code.ts';
 import { callUpstream, isSafeBase, type UpstreamAnswer, upstreamTimeout } from '../upstream.ts';
 import { encodeForm, sha256, signAcs3 } from './acs3.ts';
@@ -15,19 +15,23 @@ import type { SmsMessage } from './gateway.ts';
 
 export const aliyunSettings = z.object({
   provider: z.literal('aliyun'),
-  access_key_id: z.string().min(1).max(128),
-  access_key_secret: z.string().min(1).max(128),
-  /** Approved signature, without 【】. */
+  access_key_id: z.string().min(1).max(128).describe('of a RAM user that may do nothing but send'),
+  access_key_secret: z.string().min(1).max(128).meta(secret),
   sign_name: z
     .string()
     .min(1)
     .max(64)
-    .regex(/^[^【】]+$/, 'is written without 【】'),
-  template_code: z.string().regex(/^SMS_\w+$/, 'looks like SMS_123456789'),
+    .regex(/^[^【】]+$/, 'is written without 【】')
+    .describe('the approved signature, without 【】'),
+  template_code: z
+    .string()
+    .regex(/^SMS_\w+$/, 'looks like SMS_123456789')
+    .describe('an approved template with one variable, called code'),
   base_url: z
     .string()
     .default('https://dysmsapi.aliyuncs.com')
-    .refine(isSafeBase, 'must be an https address (http only on this machine)'),
+    .refine(isSafeBase, 'must be an https address (http only on this machine)')
+    .describe("another region's address"),
 });
 export type AliyunSettings = z.infer<typeof aliyunSettings>;
 

@@ -7,11 +7,24 @@ import type { ConnectorServices } from '../contract.ts';
 import type { Delivery } from '../one-time-code.ts';
 import { aliyunSettings, sendByAliyun } from './aliyun.ts';
 
-export const smsSettings = z.discriminatedUnion('provider', [aliyunSettings]).and(
-  z.object({
-    sends_per_minute: z.number().int().min(1).max(100_000).default(300).describe('most codes sent in a minute, in all'),
-  }),
-);
+const providers = [aliyunSettings] as const;
+const names = providers.map(({ shape }) => shape.provider.value).join(', ');
+
+export const smsSettings = z
+  .discriminatedUnion('provider', providers, {
+    error: ({ code }) => (code === 'invalid_union' ? `is one of ${names}` : undefined),
+  })
+  .and(
+    z.object({
+      sends_per_minute: z
+        .number()
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(300)
+        .describe('most codes sent in a minute, in all'),
+    }),
+  );
 export type SmsSettings = z.infer<typeof smsSettings>;
 
 export type SmsMessage = {

@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { fail } from '../../errors.ts';
-import { type ConnectorServices, defineConnector, type Identity } from '../contract.ts';
+import { type ConnectorServices, defineConnector, type Identity, secret } from '../contract.ts';
 import { parsePhone } from '../phone-number.ts';
 import { isSafeBase } from '../upstream.ts';
 import { withAccessToken } from '../wechat/access-token.ts';
@@ -17,13 +17,19 @@ const name = 'wechat-miniprogram';
 
 const miniprogramSettings = z.object({
   appid: z.string().regex(/^wx[0-9a-z]{8,30}$/i, 'looks like wx0123456789abcdef'),
-  secret: z.string().min(1).max(128),
-  /** Our name for the open-platform account this app is bound to: apps with the same name share unionids. */
-  open_platform: z.string().min(1).max(64).nullable().default(null),
+  secret: z.string().min(1).max(128).meta(secret),
+  open_platform: z
+    .string()
+    .min(1)
+    .max(64)
+    .nullable()
+    .default(null)
+    .describe('our name for the open-platform account this app is bound to: apps with the same name share unionids'),
   base_url: z
     .string()
     .default('https://api.weixin.qq.com')
-    .refine(isSafeBase, 'must be an https address (http only on this machine)'),
+    .refine(isSafeBase, 'must be an https address (http only on this machine)')
+    .describe("a proxy in front of WeChat's address"),
 });
 export type MiniprogramSettings = z.infer<typeof miniprogramSettings>;
 
