@@ -10,11 +10,12 @@ import { createOpenApi } from '../http/openapi.ts';
 import { type MountOptions, mountRoutes } from '../http/routes.ts';
 import type { RequestState } from '../http/server.ts';
 import { clientRoutes } from './clients.ts';
+import { connectorRoutes } from './connectors.ts';
 import { type ApiServices, scopes } from './services.ts';
 import { subjectRoutes } from './subjects.ts';
 import { writeKeyRoutes } from './write-keys.ts';
 
-export const routes = [...subjectRoutes, ...clientRoutes, ...writeKeyRoutes];
+export const routes = [...subjectRoutes, ...clientRoutes, ...writeKeyRoutes, ...connectorRoutes];
 
 const prefix = '/api/v1';
 

@@ -32,6 +32,15 @@ const settings = {
     .meta({ description: 'Least trust an event needs to count, where this key differs from the catalogue.' }),
 };
 
+/** Also what `heyi write-key create` takes. */
+export const newWriteKey = z.strictObject({
+  ...settings,
+  client_ids: settings.client_ids.default([]),
+  origins: settings.origins.default([]),
+  channel: channel.optional(),
+  catalogue: settings.catalogue.default({}),
+});
+
 const writeKeyBody = z
   .object({ id: z.int(), ...settings, is_enabled: z.boolean(), source, created_at: timestamp })
   .meta({ id: 'WriteKey' });
@@ -56,13 +65,7 @@ export const writeKeyRoutes = [
     summary: 'Make a write key',
     description: 'The key is answered here and never again.',
     headers: idempotencyHeaders,
-    body: z.strictObject({
-      ...settings,
-      client_ids: settings.client_ids.default([]),
-      origins: settings.origins.default([]),
-      channel: channel.optional(),
-      catalogue: settings.catalogue.default({}),
-    }),
+    body: newWriteKey,
     status: 201,
     answer: z.object({ id: z.int(), key: z.string() }).meta({ id: 'NewWriteKey' }),
     errors: ['idempotency_key_reused'],

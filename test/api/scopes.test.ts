@@ -49,6 +49,8 @@ const contract: Record<string, Scope[]> = {
   'POST /clients': ['settings:write'],
   'GET /write-keys': ['settings:write'],
   'POST /write-keys': ['settings:write'],
+  'GET /connectors': ['settings:write'],
+  'POST /connectors': ['settings:write'],
 };
 
 test('every route asks for the scope that the contract says', () => {
