@@ -9,6 +9,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import { type FieldErrors, fail } from '../errors.ts';
 import type { Seal } from '../seal.ts';
+import { signingAlgorithms } from './keys.ts';
 import { redirectUriFault } from './redirect-uris.ts';
 import { identityScopes, machineScopes, words } from './scopes.ts';
 import { allClients, type ClientRow, disableClients, findClient, saveClient } from './store.ts';
@@ -42,6 +43,7 @@ export const clientInput = z.object({
   token_endpoint_auth_method: z
     .enum(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'])
     .optional(),
+  id_token_signed_response_alg: z.enum(signingAlgorithms).optional(),
   /** Public keys of a client that authenticates by private_key_jwt. */
   jwks: z.object({ keys: z.array(z.record(z.string(), z.unknown())).min(1).max(20) }).optional(),
   methods: z.array(z.string().max(50)).max(20).default([]),
@@ -114,6 +116,9 @@ function metadataOf(client: Checked): ClientRow['metadata'] {
       client.token_endpoint_auth_method ??
       (client.appid && !client.redirect_uris.length ? 'none' : 'client_secret_basic'),
     application_type: client.application_type ?? (isApp ? 'native' : 'web'),
+    // RS256 is what libraries expect unasked. Programs that exchange codes have none, and ES256 costs a tenth to sign.
+    id_token_signed_response_alg:
+      client.id_token_signed_response_alg ?? (client.redirect_uris.length ? 'RS256' : 'ES256'),
     ...(scope.length && { scope: scope.join(' ') }),
     ...(client.jwks && { jwks: client.jwks }),
     ...(client.origins.length && { origins: client.origins }),

@@ -1,5 +1,5 @@
 /**
- * The keys that sign tokens: ES256 for access tokens, RS256 for ID tokens (what every client can check). Made on the first start,
+ * The keys that sign tokens: ES256 for access tokens, RS256 for the ID tokens of websites (what every library can check). Made on the first start,
  * private parts sealed. A later key is published before it signs, and an old one until its tokens have expired.
  */
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';

@@ -25,6 +25,20 @@ export type FoundToken = FoundArtifact & {
 /** What is marked as used, in the statement that writes what it was used for. */
 export type Spend = { model: string; id: string; successor_sealed?: string };
 
+/**
+ * Kept prepared on each connection: for the statements of every token request, parsing and planning cost PostgreSQL more than
+ * running them, and knex's formatting costs us as much again. One name always stands for one text.
+ */
+async function prepared<Row>(db: Knex, name: string, text: string, values: unknown[]): Promise<Row[]> {
+  const connection = await db.client.acquireConnection();
+  try {
+    const { rows } = await connection.query({ name, text, values });
+    return rows;
+  } finally {
+    await db.client.releaseConnection(connection);
+  }
+}
+
 const found = 'id, payload_sealed, extract(epoch from consumed_at)::integer as consumed';
 
 /** A device code stays findable after its end: the client is told `expired_token`, not `invalid_grant` (RFC 8628 section 3.5). */
@@ -59,15 +73,17 @@ export async function findToken(
   id: string,
   repeatSeconds: number,
 ): Promise<FoundToken | undefined> {
-  const { rows } = await db.raw(
+  const rows = await prepared<FoundToken>(
+    db,
+    'oidc_find_token',
     `select t.id, t.payload_sealed, extract(epoch from t.consumed_at)::integer as consumed, t.successor_sealed,
-            t.consumed_at > now() - make_interval(secs => ?) as just_consumed,
+            t.consumed_at > now() - make_interval(secs => $1) as just_consumed,
             t.grant_id, g.payload_sealed as grant_payload_sealed, g.subject_id,
             c.status = 'active' and c.subject_id = c.requested_id as subject_stands
        from oidc_artifacts t
        left join oidc_artifacts g on g.model = 'Grant' and g.id = t.grant_id and g.expires_at > now()
        left join current_subjects c on c.requested_id = g.subject_id
-      where t.model = ? and t.id = ? and t.expires_at > now()`,
+      where t.model = $2 and t.id = $3 and t.expires_at > now()`,
     [repeatSeconds, model, id],
   );
   return rows[0];
@@ -96,9 +112,10 @@ const columns = [
   'subject_id',
   'client_id',
 ] as const;
-const insertSelect = `insert into oidc_artifacts (${columns.join(', ')}, expires_at)
+const columnTypes = ['text', 'text', 'text', 'text', 'text', 'text', 'uuid', 'text', 'integer'];
+const insertSelect = (first: number) => `insert into oidc_artifacts (${columns.join(', ')}, expires_at)
      select model, id, payload_sealed, grant_id, uid, user_code_hash, subject_id, client_id, now() + make_interval(secs => ttl)
-       from unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::uuid[], ?::text[], ?::integer[])
+       from unnest(${columnTypes.map((type, at) => `$${first + at}::${type}[]`).join(', ')})
          as r (${columns.join(', ')}, ttl)`;
 /** A second save of a device code carries no user code, and must not lose it. */
 const orReplace = `on conflict (model, id) do update
@@ -111,13 +128,13 @@ function bindings(rows: ArtifactRow[]): unknown[][] {
 }
 
 export async function saveArtifacts(db: Knex, rows: ArtifactRow[]): Promise<void> {
-  if (rows.length) await db.raw(`${insertSelect} ${orReplace}`, bindings(rows) as Knex.RawBinding[]);
+  if (rows.length) await prepared(db, 'oidc_save', `${insertSelect(1)} ${orReplace}`, bindings(rows));
 }
 
 /** False when it is already there: one of two parallel uses of one assertion (threat A25). */
 export async function saveOnce(db: Knex, row: ArtifactRow): Promise<boolean> {
-  const { rowCount } = await db.raw(`${insertSelect} on conflict do nothing`, bindings([row]) as Knex.RawBinding[]);
-  return rowCount === 1;
+  const text = `${insertSelect(1)} on conflict do nothing returning id`;
+  return (await prepared(db, 'oidc_save_once', text, bindings([row]))).length === 1;
 }
 
 /**
@@ -125,16 +142,18 @@ export async function saveOnce(db: Knex, row: ArtifactRow): Promise<boolean> {
  * number of processes, one is told true and has its tokens written (threat A13). A crash leaves both or neither.
  */
 export async function spendAndSave(db: Knex, spend: Spend, rows: ArtifactRow[] = []): Promise<boolean> {
-  const { rows: spent } = await db.raw(
+  const spent = await prepared(
+    db,
+    'oidc_spend',
     `with spent as (
-       update oidc_artifacts set consumed_at = now(), successor_sealed = ?
-        where model = ? and id = ? and consumed_at is null and expires_at > now()
+       update oidc_artifacts set consumed_at = now(), successor_sealed = $1
+        where model = $2 and id = $3 and consumed_at is null and expires_at > now()
        returning 1
      ), saved as (
-       ${insertSelect} where exists (select from spent) ${orReplace}
+       ${insertSelect(4)} where exists (select from spent) ${orReplace}
      )
      select from spent`,
-    [spend.successor_sealed ?? null, spend.model, spend.id, ...(bindings(rows) as Knex.RawBinding[])],
+    [spend.successor_sealed ?? null, spend.model, spend.id, ...bindings(rows)],
   );
   return spent.length === 1;
 }
@@ -227,6 +246,7 @@ export type ClientMetadata = {
   response_types: string[];
   token_endpoint_auth_method: 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt';
   application_type: 'web' | 'native';
+  id_token_signed_response_alg: 'RS256' | 'ES256';
   scope?: string | undefined;
   jwks?: { keys: Record<string, unknown>[] } | undefined;
 };
