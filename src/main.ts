@@ -75,9 +75,8 @@ function announce({ addresses, firstAdminUrl }: Awaited<ReturnType<App['start']>
   const admin = firstAdminUrl
     ? ['', '  Nobody administers this Heyi yet. This link makes you its owner, once:', `  ${firstAdminUrl}`]
     : [];
-  process.stdout.write(
-    ['', `Heyi 合一 is ready (${ms} ms)`, '', ...lines, ...admin, '', '  Ctrl-C stops it.', '', ''].join('\n'),
-  );
+  const hint = process.stdout.isTTY ? ['', '  Ctrl-C stops it.'] : [];
+  process.stdout.write(['', `Heyi 合一 is ready (${ms} ms)`, '', ...lines, ...admin, ...hint, '', ''].join('\n'));
 }
 
 function refuse(error: unknown, config?: Config): void {

@@ -85,7 +85,7 @@ describe.runIf(isRoot)('a project in a folder that other users cannot enter', ()
   beforeAll(() => {
     home = join(base, 'home');
     mkdirSync(home, { mode: 0o700 });
-    project.cloneProject(join(home, 'heyi'), { ownPackages: true });
+    project.cloneProject(join(home, 'heyi'), { packages: 'copied' });
   });
 
   it('starts as root, whose PostgreSQL runs as another user from a copy in a place of its own', async () => {

@@ -1,9 +1,9 @@
 /** The set-up on the Node of the machine: what counts as installed, and installations that are interrupted, doubled or cut off. */
-import { mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
-import { run, temporaryFolder } from './project.ts';
+import { cloneProject, freePort, run, temporaryFolder } from './project.ts';
 
 const base = temporaryFolder();
 let folder: string;
@@ -207,5 +207,23 @@ describe('the machine', () => {
       1,
       expect.stringMatching(/^The platform \w+-riscv64 is not supported; supported are .*\n$/),
     ]);
+  });
+});
+
+describe('npm start on a fresh clone', () => {
+  it('does the set-up, although .npmrc ignores scripts, and says that the registry is away', {
+    timeout: 90_000,
+  }, async () => {
+    const clone = cloneProject(join(folder, 'clone'), { packages: 'none' });
+    const registry = `http://127.0.0.1:${await freePort()}`;
+    const npm = run(['npm', 'start'], {
+      cwd: clone,
+      settings: { npm_config_registry: registry, npm_config_cache: join(folder, 'cache') },
+    });
+    expect(await npm.ended).toBe(1);
+    expect(npm.complaints()).toMatch(
+      /^Installing the packages .*\nThe packages cannot be downloaded \(ECONNREFUSED\): .*\n$/,
+    );
+    expect(existsSync(join(clone, 'node_modules'))).toBe(false);
   });
 });

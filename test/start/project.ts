@@ -18,11 +18,14 @@ import { projectRoot } from '../../src/config.ts';
 
 const leftOut = new Set(['node_modules', '.git', 'data', 'bench', 'test', 'test-results', '.install']);
 
-/** With the packages of this one: linked, or with `ownPackages` as hard links, which a private parent hides from others. */
-export function cloneProject(folder: string, { ownPackages = false } = {}): string {
+/** Packages are those of this project: linked, or copied as hard links, which a private parent hides from others. */
+export function cloneProject(
+  folder: string,
+  { packages = 'linked' }: { packages?: 'linked' | 'copied' | 'none' } = {},
+): string {
   cpSync(projectRoot, folder, { recursive: true, filter: (from) => !leftOut.has(basename(from)) });
-  if (ownPackages) spawnSync('cp', ['-al', join(projectRoot, 'node_modules'), folder]);
-  else symlinkSync(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
+  if (packages === 'copied') spawnSync('cp', ['-al', join(projectRoot, 'node_modules'), folder]);
+  if (packages === 'linked') symlinkSync(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
   return folder;
 }
 
