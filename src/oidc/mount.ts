@@ -55,6 +55,7 @@ export function mountEngine(deps: MountDependencies): Middleware {
   provider.use(settleAnswer(deps) as Parameters<Engine['use']>[0]);
   completeErrors(provider);
   const handle = provider.callback();
+  const address = new URL(deps.publicUrl);
   return async (ctx, next) => {
     const methods = paths.get(ctx.path) ?? (resume.test(ctx.path) ? read : undefined);
     if (!methods) return next();
@@ -64,7 +65,7 @@ export function mountEngine(deps: MountDependencies): Middleware {
     }
     if (ctx.path === '/otp') return otp(ctx);
     if (ctx.method === 'OPTIONS' && clientPaths.has(ctx.path)) return cors.preflight(ctx);
-    pin(ctx, deps.publicUrl);
+    pin(ctx, address);
     states.set(ctx.req, ctx.state);
     ctx.respond = false;
     await inUnit(() => handle(ctx.req, ctx.res));
@@ -72,12 +73,10 @@ export function mountEngine(deps: MountDependencies): Middleware {
 }
 
 /** Whatever the request claims: scheme, host and form of its address are ours, and so is the address it came from. */
-function pin(ctx: Context, publicUrl: string): void {
-  const { protocol, host } = new URL(publicUrl);
+function pin(ctx: Context, { protocol, host }: URL): void {
   const { headers } = ctx.req;
-  delete headers.forwarded;
-  delete headers['x-forwarded-host'];
   headers.host = host;
+  headers['x-forwarded-host'] = host;
   headers['x-forwarded-proto'] = protocol.slice(0, -1);
   headers['x-forwarded-for'] = ctx.state.ip;
   // `GET http://elsewhere/authorize` is a valid request line, and the engine would build its links from it.

@@ -1,5 +1,6 @@
 /** Tables oidc_artifacts, clients, signing_keys. */
 import type { Knex } from 'knex';
+import { prepared } from '../database.ts';
 
 export type ArtifactRow = {
   model: string;
@@ -24,20 +25,6 @@ export type FoundToken = FoundArtifact & {
 };
 /** What is marked as used, in the statement that writes what it was used for. */
 export type Spend = { model: string; id: string; successor_sealed?: string };
-
-/**
- * Kept prepared on each connection: for the statements of every token request, parsing and planning cost PostgreSQL more than
- * running them, and knex's formatting costs us as much again. One name always stands for one text.
- */
-async function prepared<Row>(db: Knex, name: string, text: string, values: unknown[]): Promise<Row[]> {
-  const connection = await db.client.acquireConnection();
-  try {
-    const { rows } = await connection.query({ name, text, values });
-    return rows;
-  } finally {
-    await db.client.releaseConnection(connection);
-  }
-}
 
 const found = 'id, payload_sealed, extract(epoch from consumed_at)::integer as consumed';
 

@@ -1,6 +1,7 @@
 /** Tables subjects, subject_aliases, identities, link_cases. */
 import type { Knex } from 'knex';
 import type { IdentityKind } from '../connectors/contract.ts';
+import { prepared } from '../database.ts';
 
 export type IdentityKey = { kind: IdentityKind; issuer: string; lookup: string };
 export type OwnedIdentity = IdentityKey & { subject_id: string; status: string; used_recently: boolean };
@@ -20,15 +21,16 @@ const columns = (keys: IdentityKey[]) => [
 
 /** Who holds these identities today, through the view that follows merges. */
 export async function findOwners(db: Knex, keys: IdentityKey[]): Promise<OwnedIdentity[]> {
-  const { rows } = await db.raw(
+  return prepared(
+    db,
+    'subjects_find_owners',
     `select i.kind, i.issuer, i.lookup, c.subject_id, c.status,
             i.last_used_at > now() - interval '10 minutes' as used_recently
-       from unnest(?::text[], ?::text[], ?::text[]) as k (kind, issuer, lookup)
+       from unnest($1::text[], $2::text[], $3::text[]) as k (kind, issuer, lookup)
        join identities i on i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup
        join current_subjects c on c.requested_id = i.subject_id`,
     columns(keys),
   );
-  return rows;
 }
 
 /**
