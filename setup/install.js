@@ -134,7 +134,12 @@ function putInPlace(folder, root) {
 
 function runNpm(folder, dev) {
   const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', '--no-progress'];
-  const patience = ['--fetch-retries=3', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=8000'];
+  const patience = [
+    '--fetch-retries=3',
+    '--fetch-retry-factor=2',
+    '--fetch-retry-mintimeout=1000',
+    '--fetch-retry-maxtimeout=8000',
+  ];
   // NODE_ENV=production of the caller must not leave out what the tests need, nor the other way round.
   const scope = dev ? ['--include=dev', '--include=optional'] : ['--omit=dev', '--include=optional'];
   // npm hands its own script down; spawning it with this Node needs no shell and no PATH.
