@@ -18,6 +18,8 @@ export type Command = {
   summary: string;
   /** Told by --help after the options. */
   details?: string;
+  /** A word after the name, always required; among the values under its name. */
+  argument?: { name: string; help: string };
   options: Record<string, Option>;
   run(values: Values): Promise<Answer>;
 };

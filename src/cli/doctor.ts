@@ -107,7 +107,7 @@ async function signInMethods(config: Config, db: Database, seal: Seal): Promise<
   return {
     state: 'warn',
     found: 'no way to sign in on the website is set up',
-    advice: 'set one up: docs/connectors.md',
+    advice: 'run "npx heyi connector set --help", and see docs/connectors.md',
   };
 }
 

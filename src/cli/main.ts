@@ -11,11 +11,28 @@ import { adminGrant } from './admin-grant.ts';
 import { clientCreate } from './client-create.ts';
 import { clientList } from './client-list.ts';
 import { type Command, usageError, type Values } from './command.ts';
+import { connectorDisable } from './connector-disable.ts';
+import { connectorList } from './connector-list.ts';
+import { connectorSet } from './connector-set.ts';
 import { doctor } from './doctor.ts';
 import { migrateCommand } from './migrate.ts';
 import { start } from './start.ts';
+import { writeKeyCreate } from './write-key-create.ts';
+import { writeKeyList } from './write-key-list.ts';
 
-const commands: Command[] = [start, migrateCommand, clientCreate, clientList, adminGrant, doctor];
+const commands: Command[] = [
+  start,
+  migrateCommand,
+  connectorList,
+  connectorSet,
+  connectorDisable,
+  clientCreate,
+  clientList,
+  writeKeyCreate,
+  writeKeyList,
+  adminGrant,
+  doctor,
+];
 
 const common = {
   json: { type: 'boolean', help: 'print the answer as JSON' },
@@ -30,6 +47,8 @@ async function main(args: string[]): Promise<number> {
     print(help(command));
     return 0;
   }
+  const { argument } = command;
+  if (argument && values[argument.name] === undefined) throw usageError(`<${argument.name}> is missing`);
   for (const [name, option] of Object.entries(command.options)) {
     if (option.required && values[name] === undefined) throw usageError(`--${name} is missing`);
   }
@@ -40,7 +59,16 @@ async function main(args: string[]): Promise<number> {
 
 function read(command: Command, args: string[]): Values {
   try {
-    return parseArgs({ args, options: { ...command.options, ...common }, strict: true }).values as Values;
+    const options = { ...command.options, ...common };
+    const { argument } = command;
+    const { values, positionals } = parseArgs({
+      args,
+      options,
+      strict: true,
+      allowPositionals: argument !== undefined,
+    });
+    if (positionals.length > 1) throw usageError(`only one word may follow "${command.name}"`);
+    return { ...(values as Values), ...(argument && { [argument.name]: positionals[0] }) };
   } catch (error) {
     throw usageError((error as Error).message);
   }
@@ -70,7 +98,10 @@ function help(command: Command): string {
     return `  ${label(name, option.type).padEnd(width)}   ${option.help}${required}`;
   });
   const details = command.details ? ['', command.details] : [];
-  return [`npx heyi ${command.name}: ${command.summary}`, '', ...lines, ...details].join('\n');
+  const { argument } = command;
+  const words = argument ? [`  ${`<${argument.name}>`.padEnd(width)}   ${argument.help} (required)`] : [];
+  const name = argument ? `${command.name} <${argument.name}>` : command.name;
+  return [`npx heyi ${name}: ${command.summary}`, '', ...words, ...lines, ...details].join('\n');
 }
 
 function print(text: string): void {

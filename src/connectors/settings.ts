@@ -28,13 +28,21 @@ export function declaredSettings(connector: Connector): Setting[] {
   const found = new Map<string, Setting>();
   for (const schema of branchesOf(settingsSchema(connector))) {
     for (const [name, property] of Object.entries(schema.properties ?? {})) {
-      const { type = [], description = '' } = typeof property === 'object' ? property : {};
-      const is_secret = JSON.stringify(property).includes('"writeOnly":true') || found.get(name)?.is_secret === true;
+      const { type = [] } = typeof property === 'object' ? property : {};
+      const former = found.get(name);
+      const is_secret = JSON.stringify(property).includes('"writeOnly":true') || former?.is_secret === true;
       const is_required = schema.required?.includes(name) === true;
-      found.set(name, { name, types: [type].flat(), is_required, is_secret, description });
+      found.set(name, { name, types: [type].flat(), is_required, is_secret, description: describe(former, property) });
     }
   }
   return [...found.values()];
+}
+
+/** What may stand there, where nothing is said: the name of a provider, say. */
+function describe(former: Setting | undefined, property: JsonSchema | boolean): string {
+  const { description, const: only = '' } = typeof property === 'object' ? property : {};
+  const said = description ?? String(only);
+  return former && former.description !== said ? `${former.description}, ${said}` : said;
 }
 
 function branchesOf(schema: JsonSchema): JsonSchema[] {

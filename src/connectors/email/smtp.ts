@@ -13,8 +13,9 @@ export const emailSettings = z
       .string()
       .min(1)
       .max(253)
-      .regex(/^[\w.:-]+$/, 'must be a host name or an address'),
-    port: z.number().int().min(1).max(65_535),
+      .regex(/^[\w.:-]+$/, 'must be a host name or an address')
+      .describe('the relay'),
+    port: z.number().int().min(1).max(65_535).describe('465 with "secure": true, else 587'),
     secure: z
       .boolean()
       .default(false)

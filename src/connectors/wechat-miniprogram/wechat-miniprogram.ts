@@ -16,8 +16,15 @@ import { explain } from '../wechat/errors.ts';
 const name = 'wechat-miniprogram';
 
 const miniprogramSettings = z.object({
-  appid: z.string().regex(/^wx[0-9a-z]{8,30}$/i, 'looks like wx0123456789abcdef'),
-  secret: z.string().min(1).max(128).meta(secret),
+  appid: z
+    .string()
+    .regex(/^wx[0-9a-z]{8,30}$/i, 'looks like wx0123456789abcdef')
+    .describe('AppID of the mini-program'),
+  secret: z
+    .string()
+    .min(1)
+    .max(128)
+    .meta({ ...secret, description: 'its AppSecret' }),
   open_platform: z
     .string()
     .min(1)
