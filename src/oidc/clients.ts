@@ -18,6 +18,10 @@ export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 const grantTypes = ['authorization_code', 'refresh_token', 'client_credentials', tokenExchange] as const;
 const text = z.string().min(1).max(200);
+const webAddress = z
+  .string()
+  .max(2000)
+  .refine((uri) => redirectUriFault(uri, 'web') === undefined, 'must be an https address');
 
 const origin = z
   .string()
@@ -39,6 +43,9 @@ export const clientInput = z.object({
   application_type: z.enum(['web', 'native']).optional(),
   redirect_uris: z.array(z.string().max(2000)).max(50).default([]),
   post_logout_redirect_uris: z.array(z.string().max(2000)).max(50).default([]),
+  /** Home page and privacy policy, for the sign-in and consent pages to point at. */
+  client_uri: webAddress.optional(),
+  policy_uri: webAddress.optional(),
   grant_types: z.array(z.enum(grantTypes)).optional(),
   token_endpoint_auth_method: z
     .enum(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'])
@@ -121,6 +128,8 @@ function metadataOf(client: Checked): ClientRow['metadata'] {
       client.id_token_signed_response_alg ?? (client.redirect_uris.length ? 'RS256' : 'ES256'),
     ...(scope.length && { scope: scope.join(' ') }),
     ...(client.jwks && { jwks: client.jwks }),
+    ...(client.client_uri && { client_uri: client.client_uri }),
+    ...(client.policy_uri && { policy_uri: client.policy_uri }),
     ...(client.origins.length && { origins: client.origins }),
   };
 }

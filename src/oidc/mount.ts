@@ -50,7 +50,7 @@ const states = new WeakMap<IncomingMessage, RequestState>();
 
 export function mountEngine(deps: MountDependencies): Middleware {
   const { provider, cors, otp } = deps;
-  // The engine reads the scheme from X-Forwarded-Proto, which pin() writes.
+  // The engine reads scheme and host from X-Forwarded-*, which pin() writes.
   provider.proxy = true;
   provider.use(settleAnswer(deps) as Parameters<Engine['use']>[0]);
   completeErrors(provider);
@@ -75,7 +75,7 @@ export function mountEngine(deps: MountDependencies): Middleware {
 /** Whatever the request claims: scheme, host and form of its address are ours, and so is the address it came from. */
 function pin(ctx: Context, { protocol, host }: URL): void {
   const { headers } = ctx.req;
-  headers.host = host;
+  // Read before Host, since provider.proxy is set.
   headers['x-forwarded-host'] = host;
   headers['x-forwarded-proto'] = protocol.slice(0, -1);
   headers['x-forwarded-for'] = ctx.state.ip;

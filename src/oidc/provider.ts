@@ -51,6 +51,8 @@ export type LoginClient = {
   party: 'first' | 'third';
   methods: string[];
   channel: string | null;
+  client_uri: string | undefined;
+  policy_uri: string | undefined;
 };
 
 export type Oidc = TokenReader & {
@@ -117,5 +119,6 @@ async function readLoginClient(clients: ClientDirectory, client_id: string): Pro
   const row = (await clients.find(client_id))?.row;
   if (!row) return undefined;
   const { name, party, methods, channel } = row;
-  return { client_id, name, party, methods, channel };
+  const { client_uri, policy_uri } = row.metadata;
+  return { client_id, name, party, methods, channel, client_uri, policy_uri };
 }

@@ -235,6 +235,8 @@ export type ClientMetadata = {
   application_type: 'web' | 'native';
   id_token_signed_response_alg: 'RS256' | 'ES256';
   scope?: string | undefined;
+  client_uri?: string | undefined;
+  policy_uri?: string | undefined;
   jwks?: { keys: Record<string, unknown>[] } | undefined;
 };
 export type ClientRow = {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { artifactId } from '../../src/oidc/adapter.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
   basic,
@@ -82,6 +83,33 @@ describe('twenty parallel redemptions of one code over two processes (A13)', () 
     expect((await userinfo(won?.body.access_token)).status).toBe(401);
     const refresh = { grant_type: 'refresh_token', refresh_token: String(won?.body.refresh_token) };
     expect((await post(token, refresh, basic('web'))).body.error).toBe('invalid_grant');
+  });
+});
+
+describe('two redemptions that both found the code unused', () => {
+  it('have one success, and what it got ends (A13)', async () => {
+    const { fields, code } = await newCode(world, sub, { ...web, scope: 'openid offline_access' });
+    const meanwhile = await db.transaction();
+    // Both requests read past this lock and then wait at the mark.
+    await meanwhile('oidc_artifacts')
+      .where({ model: 'AuthorizationCode', id: artifactId(code) })
+      .forUpdate();
+    const answers = [world.base, other.base].map((base) => post(`${base}/token`, fields, basic('web')));
+    await expect
+      .poll(async () => {
+        const { rows } = await db.raw(
+          `select count(*)::integer as waiting from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'`,
+        );
+        return rows[0].waiting;
+      })
+      .toBe(2);
+    await meanwhile.rollback();
+    const done = await Promise.all(answers);
+    expect(done.map(({ status }) => status).sort()).toEqual([200, 400]);
+    const won = done.find(({ status }) => status === 200);
+    expect((await userinfo(won?.body.access_token)).status).toBe(401);
+    expect(await db('audit_entries').where({ action: 'grant.code_replayed', subject_id: sub })).not.toHaveLength(0);
   });
 });
 

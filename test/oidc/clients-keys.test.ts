@@ -61,6 +61,15 @@ describe('registering a client', () => {
     const jwks = { keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'd' }] };
     expect(await faults({ token_endpoint_auth_method: 'private_key_jwt', jwks })).toContain('jwks');
   });
+  it('takes web addresses alone for home page and policy', async () => {
+    const redirect_uris = ['https://a.example/cb'];
+    const links = { client_uri: 'https://a.example', policy_uri: 'https://a.example/privacy' };
+    expect(await faults({ redirect_uris, ...links })).toEqual([]);
+    expect(await faults({ redirect_uris, client_uri: 'javascript:alert(1)', policy_uri: 'data:,x' })).toEqual([
+      'client_uri',
+      'policy_uri',
+    ]);
+  });
   it('reports all faults at once', async () => {
     const wrong = {
       redirect_uris: ['javascript:x'],
