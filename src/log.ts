@@ -40,9 +40,13 @@ export function scrub(text: string): string {
 
 export function createLogger(options: { level: string; destination?: Writable }): Logger {
   const out = options.destination ?? pino.destination({ dest: 2, sync: true });
+  (out as NodeJS.EventEmitter).on('error', () => {});
   const scrubbing = new Writable({
     write(chunk, _encoding, done) {
-      out.write(scrub(chunk.toString()));
+      // A closed terminal or pipe takes the log with it (EIO, EPIPE); requests and the orderly stop go on without.
+      try {
+        out.write(scrub(chunk.toString()));
+      } catch {}
       done();
     },
   });

@@ -1,5 +1,5 @@
 /** Starting and stopping as people and their tools do it: npm as a real process, signals, kill -9, two at once. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -102,6 +102,19 @@ describe('npm start', () => {
     await npm.ended;
   });
 
+  it.runIf(existsSync('/usr/bin/script'))(
+    'ends when a real terminal is closed, whose every write then fails',
+    async () => {
+      const terminal = project.run(['/usr/bin/script', '-qec', 'npm start', '/dev/null'], {
+        cwd,
+        settings: { ...settings, LOG_LEVEL: 'info' },
+      });
+      await terminal.until('is ready');
+      process.kill(terminal.pid, 'SIGKILL');
+      await terminal.ended;
+    },
+  );
+
   it.each(['SIGHUP', 'SIGKILL'] as const)('ends after %s to npm alone, which passes nothing on', async (signal) => {
     const npm = await start();
     process.kill(npm.pid, signal);
@@ -126,7 +139,6 @@ describe('npm start', () => {
     await first.ended;
     const place = project.placeOf(dataDir);
     // A sleeper of PostgreSQL's own user, which PostgreSQL alone would take for another postmaster.
-    const { statSync } = await import('node:fs');
     const { uid } = statSync(join(place, 'cluster'));
     const sleeper = project.run(['sleep', '60'], { cwd: '/', ...(process.getuid?.() === 0 ? { uid } : {}) });
     writeFileSync(join(place, 'lock'), JSON.stringify({ pid: process.pid, began: 'another time', kind: 'server' }));
