@@ -59,7 +59,7 @@ export function miniprogramRoutes({ pages, settings }: Parts): Router<RequestSta
 const read = (name: string) => readFileSync(join(folder, name), 'utf8');
 const routes = (): string[] => JSON.parse(read('app.json')).pages;
 
-/** What a mini-program's logic layer does not have; `wx` and its four functions come from the phone. */
+/** What a mini-program's logic layer does not have; `wx`, its four functions and its timers come from the phone. */
 const hidden =
   'window,document,self,globalThis,top,parent,frames,fetch,XMLHttpRequest,WebSocket,localStorage,sessionStorage,indexedDB,navigator,location,history,Function';
 
@@ -70,7 +70,7 @@ export function packCode(): string {
   ];
   const modules = scripts.map(
     ([name, source]) =>
-      `wxDefine(${JSON.stringify(name)}, function (require, module, exports, wx, App, Page, getApp, getCurrentPages, ${hidden}) {\n'use strict';\n${source}\n});`,
+      `wxDefine(${JSON.stringify(name)}, function (require, module, exports, wx, App, Page, getApp, getCurrentPages, setTimeout, setInterval, ${hidden}) {\n'use strict';\n${source}\n});`,
   );
   return `${modules.join('\n')}\n`;
 }

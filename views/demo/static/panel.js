@@ -7,7 +7,8 @@ const seen = new Set();
 let isFirst = true;
 
 async function refresh() {
-  if (document.hidden) return;
+  const isWatched = [...panels].some((panel) => panel.checkVisibility());
+  if (document.hidden || !isWatched) return;
   try {
     const answer = await fetch('/panel/state', { headers: { accept: 'application/json' } });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
@@ -78,9 +79,9 @@ function row(event, state) {
   return item;
 }
 
-function detailOf({ properties = {} }) {
+function detailOf({ type, properties = {} }) {
   const { name, title, price, total, order_id } = properties;
-  const words = [order_id, name ?? title].filter(Boolean);
+  const words = [order_id, type === 'track' ? name : (title ?? name)].filter(Boolean);
   const amount = total ?? price;
   if (amount !== undefined)
     words.push(
@@ -114,5 +115,6 @@ if (panels.length) {
   refresh();
   setInterval(refresh, 2000);
   document.addEventListener('visibilitychange', refresh);
+  for (const drawer of document.querySelectorAll('.drawer')) drawer.addEventListener('toggle', refresh);
   document.addEventListener('demo:changed', refresh);
 }

@@ -232,9 +232,11 @@ function offerOwnNumber(number) {
 }
 
 function notify(message) {
-  const isMine = message && message.channel === 'sms' && message.to === holder()?.phone;
-  if (!isMine || message.received_at === shownMessage) return;
-  shownMessage = message.received_at;
+  const isFirst = shownMessage === undefined;
+  const isNew = message && message.received_at !== shownMessage;
+  shownMessage = message?.received_at ?? '';
+  // What had arrived before this page was opened is in the sandbox's inbox.
+  if (isFirst || !isNew || message.channel !== 'sms' || message.to !== holder()?.phone) return;
   screen.notify({ title: text('phone.message'), body: message.text, code: message.code });
 }
 

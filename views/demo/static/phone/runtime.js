@@ -48,6 +48,7 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
     showModal: (options) => ask.modal(options),
   };
   const engine = createWx({ phone, navigation });
+  const timers = createTimers();
   const modules = new Map();
 
   function require_(from, path) {
@@ -74,6 +75,8 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
       Page,
       () => app,
       () => stack.map((page) => page.self),
+      timers.setTimeout,
+      timers.setInterval,
     );
     return module.exports;
   }
@@ -223,6 +226,7 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
     /** As when WeChat destroys it: no more lifecycle calls. */
     end() {
       engine.end();
+      timers.end();
       for (const page of [...stack, ...kept.values()]) {
         page.isGone = true;
         page.element.remove();
@@ -230,6 +234,25 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
     },
     back: () => navigation.navigateBack(),
     tab: (index) => open(tabs[index]),
+  };
+}
+
+/** The process's own timers: they end with it. */
+function createTimers() {
+  const running = new Set();
+  const keep =
+    (start) =>
+    (work, ms, ...values) => {
+      const id = start(work, ms, ...values);
+      running.add(id);
+      return id;
+    };
+  return {
+    setTimeout: keep((work, ms, ...values) => setTimeout(work, ms, ...values)),
+    setInterval: keep((work, ms, ...values) => setInterval(work, ms, ...values)),
+    end() {
+      for (const id of running) clearTimeout(id);
+    },
   };
 }
 

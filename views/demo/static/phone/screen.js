@@ -93,6 +93,7 @@ export function createScreen(host, on) {
       return new Promise((resolve) => {
         closeSheet = (choice) => {
           layer.hidden = true;
+          layer.replaceChildren();
           closeSheet = undefined;
           resolve(choice);
         };

@@ -10,20 +10,21 @@ const backgroundMs = 5000;
 export function createWx({ phone, navigation }) {
   const inFlight = new Set();
   let cut = null;
+  let isEnded = false;
 
   const wx = {
     login({ success, fail, complete } = {}) {
       phone
         .code('login-code')
-        .then(({ code }) => success?.({ code, errMsg: 'login:ok' }))
-        .catch((error) => fail?.({ errMsg: `login:fail ${error.message}`, errno: 600000 }))
-        .finally(() => complete?.({}));
+        .then(({ code }) => isEnded || success?.({ code, errMsg: 'login:ok' }))
+        .catch((error) => isEnded || fail?.({ errMsg: `login:fail ${error.message}`, errno: 600000 }))
+        .finally(() => isEnded || complete?.({}));
     },
     request(options) {
       const task = send(options);
       return { abort: task.abort };
     },
-    ...storage(phone),
+    ...storage(phone, () => isEnded),
     ...interface_(navigation),
     ...device(phone),
     getExtConfigSync: () => structuredClone(phone.ext),
@@ -50,6 +51,7 @@ export function createWx({ phone, navigation }) {
       });
       return { abort() {} };
     };
+    if (isEnded) return { abort() {} };
     if (!URL.canParse(url)) return refuse('request:fail invalid url', 600009);
     if (!phone.domains.includes(new URL(url).origin)) return refuse('request:fail url not in domain list', 600002);
     if (phone.isStopped()) return refuse('request:fail interrupted', 600003);
@@ -58,11 +60,13 @@ export function createWx({ phone, navigation }) {
     inFlight.add(abort);
     exchange({ url, method, data, header, signal: controller.signal })
       .then((result) => {
+        if (isEnded) return;
         phone.sent({ url, data, header, statusCode: result.statusCode });
         success?.(result);
         complete?.(result);
       })
       .catch(() => {
+        if (isEnded) return;
         const result = controller.signal.aborted ? why : { errMsg: 'request:fail', errno: 600000 };
         fail?.(result);
         complete?.(result);
@@ -84,6 +88,7 @@ export function createWx({ phone, navigation }) {
     show: () => clearTimeout(cut),
     /** The process ends: nothing it asked for is answered any more. */
     end() {
+      isEnded = true;
       clearTimeout(cut);
       for (const abort of inFlight) abort();
     },
@@ -121,8 +126,8 @@ function asData(text) {
   }
 }
 
-/** One user's storage for one mini-program, under a prefix in the browser's. */
-function storage(phone) {
+/** One user's storage for one mini-program, under a prefix in the browser's. What outlives its process must not write to the next one's. */
+function storage(phone, isEnded) {
   const name = (key) => `${phone.storagePrefix}${key}`;
   const sizeOf = () =>
     Object.keys(localStorage)
@@ -134,6 +139,7 @@ function storage(phone) {
       return text === null ? '' : JSON.parse(text);
     },
     setStorageSync(key, value) {
+      if (isEnded()) return;
       const text = JSON.stringify(value);
       if (text.length > keyLimit || sizeOf() + text.length > totalLimit)
         throw new Error('setStorageSync:fail exceed storage max size');
@@ -141,10 +147,12 @@ function storage(phone) {
       phone.stored(key);
     },
     removeStorageSync(key) {
+      if (isEnded()) return;
       localStorage.removeItem(name(key));
       phone.stored(key);
     },
     clearStorageSync() {
+      if (isEnded()) return;
       phone.clearStorage();
       phone.stored('');
     },

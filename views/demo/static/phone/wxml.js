@@ -31,7 +31,7 @@ function compileChildren(parent) {
     let isTaken = false;
     for (const { branch, condition, make } of parts) {
       if (branch === 'if') isTaken = false;
-      if (branch && (isTaken || !(condition?.(scope) ?? true))) continue;
+      if (branch && (isTaken || (condition && !condition(scope)))) continue;
       if (branch) isTaken = true;
       nodes.push(...make(scope));
     }
