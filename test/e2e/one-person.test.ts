@@ -216,11 +216,11 @@ describe('inside the mini-program', () => {
     await agree(phone);
     await signInByPhoneButton(phone);
     await phone.getByText('136****0008').waitFor();
-    await page.getByRole('button', { name: '切到后台' }).click();
+    await page.locator('#to-background').click();
     await phone.getByRole('button', { name: '打开小程序 山屿' }).click();
     await phone.getByText('136****0008').waitFor();
-    await page.getByRole('button', { name: '关闭小程序' }).click();
-    await page.getByRole('button', { name: '回到前台' }).click();
+    await page.locator('#close-app').click();
+    await page.locator('#to-foreground').click();
     await phone.getByRole('button', { name: '我的' }).click();
     await phone.getByText('136****0008').waitFor();
     await phone.getByRole('button', { name: '退出登录' }).click();
