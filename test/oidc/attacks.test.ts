@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
-import { artifactId } from '../../src/oidc/adapter.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
+  atTheSameMoment,
   basic,
   createBrowser,
   createOutside,
@@ -89,23 +89,9 @@ describe('twenty parallel redemptions of one code over two processes (A13)', () 
 describe('two redemptions that both found the code unused', () => {
   it('have one success, and what it got ends (A13)', async () => {
     const { fields, code } = await newCode(world, sub, { ...web, scope: 'openid offline_access' });
-    const meanwhile = await db.transaction();
-    // Both requests read past this lock and then wait at the mark.
-    await meanwhile('oidc_artifacts')
-      .where({ model: 'AuthorizationCode', id: artifactId(code) })
-      .forUpdate();
-    const answers = [world.base, other.base].map((base) => post(`${base}/token`, fields, basic('web')));
-    await expect
-      .poll(async () => {
-        const { rows } = await db.raw(
-          `select count(*)::integer as waiting from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock'`,
-        );
-        return rows[0].waiting;
-      })
-      .toBe(2);
-    await meanwhile.rollback();
-    const done = await Promise.all(answers);
+    const done = await atTheSameMoment(db, { model: 'AuthorizationCode', value: code }, () =>
+      [world.base, other.base].map((base) => post(`${base}/token`, fields, basic('web'))),
+    );
     expect(done.map(({ status }) => status).sort()).toEqual([200, 400]);
     const won = done.find(({ status }) => status === 200);
     expect((await userinfo(won?.body.access_token)).status).toBe(401);

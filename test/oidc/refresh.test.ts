@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { testDatabase } from '../helpers/database.ts';
-import { basic, createOutside, newCode, newPerson, password, post, reply, secondWorld, startWorld } from './world.ts';
+import {
+  atTheSameMoment,
+  basic,
+  createOutside,
+  newCode,
+  newPerson,
+  password,
+  post,
+  reply,
+  secondWorld,
+  startWorld,
+} from './world.ts';
 
 const { db, url } = await testDatabase();
 const outside = createOutside();
@@ -121,6 +132,15 @@ describe('a public client that repeats within 30 seconds', () => {
     expect(successors.size).toBe(1);
     expect((await refresh('spa', [...successors].join())).status).toBe(200);
   });
+  it('gets it also when both found the token unused', async () => {
+    const { refresh: first } = await signIn('spa');
+    const answers = await atTheSameMoment(db, { model: 'RefreshToken', value: first }, () =>
+      [world.base, other.base].map((base) => refresh('spa', first, {}, base)),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    expect(answers[0]?.body.refresh_token).toBe(answers[1]?.body.refresh_token);
+    for (const { body } of answers) expect(await userinfo(body.access_token)).toBe(200);
+  });
   it('ends the family when the successor was used as well', async () => {
     const { refresh: first } = await signIn('spa');
     const second = String((await refresh('spa', first)).body.refresh_token);
@@ -136,6 +156,15 @@ describe('a confidential client (A18, A19)', () => {
     const second = await refresh('web', first);
     expect(await refresh('web', first)).toMatchObject(refused);
     expect(await refresh('web', String(second.body.refresh_token))).toMatchObject(refused);
+  });
+  it('whose two threads both found the token unused has one winner, which goes on', async () => {
+    const { refresh: first } = await signIn('web');
+    const answers = await atTheSameMoment(db, { model: 'RefreshToken', value: first }, () =>
+      [world.base, other.base].map((base) => refresh('web', first, {}, base)),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 400]);
+    const winner = answers.find(({ status }) => status === 200);
+    expect((await refresh('web', String(winner?.body.refresh_token))).status).toBe(200);
   });
   it('that refreshes twice at the same moment gets one family at most', async () => {
     const { refresh: first } = await signIn('web');

@@ -13,6 +13,7 @@ import {
   reply,
   secondWorld,
   startWorld,
+  tooSoon,
 } from './world.ts';
 
 const { db, url } = await testDatabase();
@@ -320,6 +321,20 @@ describe('POST /otp and sign-in by one-time code', () => {
     const answer = await otp(fields);
     expect(answer).toMatchObject({ status: 400, body: { error, error_description: expect.any(String) } });
     expect(answer.body.error_reason).toBe(error_reason);
+  });
+  it('answers 429 and 503 with the time to wait', async () => {
+    expect((await otp({ to: tooSoon })).status).toBe(200);
+    const early = await otp({ to: tooSoon });
+    expect(early).toMatchObject({
+      status: 429,
+      body: { error: 'temporarily_unavailable', error_reason: 'code_too_soon' },
+    });
+    expect(early.headers.get('retry-after')).toBe('60');
+    outside.state.isDown = true;
+    const down = await otp({ to });
+    outside.state.isDown = false;
+    expect(down).toMatchObject({ status: 503, body: { error_reason: 'upstream_unavailable' } });
+    expect(Number(down.headers.get('retry-after'))).toBeGreaterThan(0);
   });
   it('signs in whoever has the code, in the app as on the website', async () => {
     const { sub, phone } = await newPerson(db);

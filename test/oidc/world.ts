@@ -13,6 +13,7 @@ import { createLimits } from '../../src/http/limits.ts';
 import { createKoa, listen, type Middleware } from '../../src/http/server.ts';
 import type { JobHandler } from '../../src/jobs.ts';
 import { createLogger } from '../../src/log.ts';
+import { artifactId } from '../../src/oidc/adapter.ts';
 import { type ClientInput, createClient } from '../../src/oidc/clients.ts';
 import { createOidc } from '../../src/oidc/provider.ts';
 import { createSeal } from '../../src/seal.ts';
@@ -22,6 +23,9 @@ export const seal = createSeal('a secret of at least thirty-two characters');
 export const password = 'a-client-secret-of-some-length';
 
 export type Person = { openid: string; unionid?: string; phone?: string };
+
+/** Who asks for codes too fast. */
+export const tooSoon = '+8613999999999';
 
 /** WeChat and the SMS gateway: codes are used once, whoever asks. */
 export function createOutside() {
@@ -44,6 +48,9 @@ export function createOutside() {
     ],
     async start(channel, { to, binding }) {
       calls.push(`start ${channel}`);
+      if (state.isDown) throw fail('upstream_unavailable');
+      if ([...codes.values()].some((sent) => sent.to === to && to === tooSoon))
+        throw fail('code_too_soon', { retryAfterSeconds: 60 });
       if (!/^\+861\d{10}$|@/.test(to)) throw fail('phone_invalid');
       const otp_id = crypto.randomUUID();
       codes.set(otp_id, { channel, to, code: '123456', binding });
@@ -258,6 +265,28 @@ export function createBrowser(base: string) {
 }
 
 export type Browser = ReturnType<typeof createBrowser>;
+
+/** Lets two requests both read a code or token as unused, and only then mark it: a race that luck alone seldom makes. */
+export async function atTheSameMoment(
+  db: Database,
+  { model, value }: { model: string; value: string },
+  start: () => Promise<Reply>[],
+): Promise<Reply[]> {
+  const meanwhile = await db.transaction();
+  await meanwhile('oidc_artifacts')
+    .where({ model, id: artifactId(value) })
+    .forUpdate();
+  const answers = start();
+  for (let waiting = 0; waiting < answers.length; ) {
+    const { rows } = await db.raw(
+      `select count(*)::integer as waiting from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    waiting = rows[0].waiting;
+  }
+  await meanwhile.rollback();
+  return Promise.all(answers);
+}
 
 export function pkce() {
   const verifier = randomBytes(32).toString('base64url');
