@@ -6,12 +6,13 @@ import type { Account, KoaContextWithOIDC } from 'oidc-provider';
 import type { Database } from '../database.ts';
 import type { Seal } from '../seal.ts';
 import { claimsOf, currentSubject } from '../subjects/subjects.ts';
+import { reach } from './oauth-errors.ts';
 import { currentUnit } from './unit.ts';
 
 export async function stands(db: Database, sub: string): Promise<boolean> {
   const known = currentUnit()?.standing.get(sub);
   if (known !== undefined) return known;
-  const subject = await currentSubject(db, sub);
+  const subject = await reach(currentSubject(db, sub));
   const isStanding = subject?.status === 'active' && subject.sub === sub;
   currentUnit()?.standing.set(sub, isStanding);
   return isStanding;
@@ -26,7 +27,7 @@ export function createAccounts({ db, seal }: { db: Database; seal: Seal }) {
         // An ID token beside an access token for /userinfo names the person alone (OpenID Connect Core section 5.4).
         const isBare = use === 'id_token' && ctx.oidc?.entities.AccessToken?.aud === undefined;
         if (isBare || !/\b(profile|email|phone)\b/.test(scope)) return { sub };
-        return { ...(await claimsOf({ db, seal }, sub)), sub };
+        return { ...(await reach(claimsOf({ db, seal }, sub))), sub };
       },
     };
   };

@@ -7,13 +7,13 @@
  */
 import { hash } from 'node:crypto';
 import type { Adapter, AdapterFactory, AdapterPayload } from 'oidc-provider';
-import { type Database, isDatabaseAway } from '../database.ts';
+import type { Database } from '../database.ts';
 import { endBindings } from '../events/bind.ts';
 import type { Seal } from '../seal.ts';
 import type { ClientDirectory } from './clients.ts';
 import { errors } from './engine.ts';
 import { lifetimes } from './lifetimes.ts';
-import { temporarilyUnavailable } from './oauth-errors.ts';
+import { reach } from './oauth-errors.ts';
 import {
   type ArtifactRow,
   deleteArtifact,
@@ -65,16 +65,6 @@ function artifactAdapter(deps: AdapterDependencies, model: string): Adapter {
     destroy: (value) => destroy(deps, model, artifactId(value)),
     revokeByGrantId: (grantId) => endTokens(deps, artifactId(grantId)),
   };
-}
-
-/** An outage is said as one: the engine would show every error of an adapter as `server_error`. */
-async function reach<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (isDatabaseAway(error)) throw temporarilyUnavailable({ cause: error });
-    throw error;
-  }
 }
 
 function openPayload(seal: Seal, model: string, row: FoundArtifact): AdapterPayload {

@@ -71,6 +71,15 @@ export function toOAuthError(thrown: unknown): unknown {
   return thrown.status < 500 ? oauthError(400, 'invalid_request', options) : thrown;
 }
 
+/** An outage is said as one: the engine shows every other error of what it calls as `server_error`. */
+export async function reach<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw toOAuthError(error);
+  }
+}
+
 export function isOAuthError(thrown: unknown): thrown is OAuthError {
   return thrown instanceof errors.OIDCProviderError;
 }

@@ -15,7 +15,7 @@ import { isPublic, ours } from './clients.ts';
 import { keepConsents } from './consents.ts';
 import { errors } from './engine.ts';
 import { familyRemains } from './lifetimes.ts';
-import { invalidGrant, invalidRequest, toOAuthError } from './oauth-errors.ts';
+import { invalidGrant, invalidRequest, reach, toOAuthError } from './oauth-errors.ts';
 import { words } from './scopes.ts';
 import { deleteByGrant, saveArtifacts, spendAndSave } from './store.ts';
 import { currentUnit, type LoadedToken, type Writes } from './unit.ts';
@@ -50,13 +50,9 @@ export async function inOneWrite(
   } finally {
     unit.writes = undefined;
   }
-  try {
-    if (writes.spend) return await spendAndSave(db, writes.spend, writes.rows);
-    await saveArtifacts(db, writes.rows);
-    return true;
-  } catch (error) {
-    throw toOAuthError(error);
-  }
+  if (writes.spend) return reach(spendAndSave(db, writes.spend, writes.rows));
+  await reach(saveArtifacts(db, writes.rows));
+  return true;
 }
 
 async function redeemCode(deps: TokenEndpointDependencies, engine: GrantHandler, ctx: GrantContext): Promise<void> {

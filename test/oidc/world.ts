@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Writable } from 'node:stream';
 import { afterAll } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import type { Connectors, Proof } from '../../src/connectors/contract.ts';
 import { createDatabase, type Database } from '../../src/database.ts';
 import { fail } from '../../src/errors.ts';
@@ -117,10 +117,17 @@ type WorldOptions = {
   /** The public address when it is not the one listened on. */
   publicUrl?: string;
   trustProxy?: number;
+  clock?: Clock;
 };
 
 /** Stopped when the test file is done. */
-export async function startWorld({ db, outside = createOutside(), publicUrl, trustProxy }: WorldOptions) {
+export async function startWorld({
+  db,
+  outside = createOutside(),
+  publicUrl,
+  trustProxy,
+  clock = systemClock,
+}: WorldOptions) {
   let lines = '';
   const destination = new Writable({
     write(chunk, _encoding, done) {
@@ -140,7 +147,7 @@ export async function startWorld({ db, outside = createOutside(), publicUrl, tru
   const oidc = await createOidc({
     db,
     seal,
-    clock: systemClock,
+    clock,
     log,
     config,
     limits,
