@@ -45,6 +45,52 @@ export async function prepared<Row>(db: Knex, name: string, text: string, values
   }
 }
 
+type Waiting<In, Out> = { item: In; resolve(out: Out): void; reject(error: unknown): void };
+type Queue<In, Out> = { waiting: Waiting<In, Out>[]; running: number };
+
+/** Statements of one kind on their way at once; what comes meanwhile goes with the next. */
+const lanes = 2;
+const mostTogether = 64;
+
+/**
+ * Turns a statement for many into a call for one. Calls of requests that are served at the same time travel in one round
+ * trip and commit together; a lone call goes at once. Measured on two cores with 16 requests at a time: the system calls and
+ * wake-ups of a round trip cost more than everything else of a token request, and this halves them.
+ * In a transaction each call is its own statement. When a batch fails, each call is tried alone and answers for itself.
+ */
+export function batched<In, Out>(run: (db: Knex, items: In[]) => Promise<Out[]>): (db: Knex, item: In) => Promise<Out> {
+  const queues = new WeakMap<Knex, Queue<In, Out>>();
+  const alone = async (db: Knex, item: In) => (await run(db, [item]))[0] as Out;
+  const answer = async (db: Knex, batch: Waiting<In, Out>[]) => {
+    try {
+      const results = await run(
+        db,
+        batch.map(({ item }) => item),
+      );
+      for (const [at, { resolve }] of batch.entries()) resolve(results[at] as Out);
+    } catch (error) {
+      if (batch.length === 1 || isDatabaseAway(error)) for (const { reject } of batch) reject(error);
+      else await Promise.all(batch.map(({ item, resolve, reject }) => alone(db, item).then(resolve, reject)));
+    }
+  };
+  const drain = async (db: Knex, queue: Queue<In, Out>) => {
+    while (queue.waiting.length) await answer(db, queue.waiting.splice(0, mostTogether));
+    queue.running--;
+  };
+  return (db, item) => {
+    if (db.isTransaction) return alone(db, item);
+    const queue = queues.get(db) ?? { waiting: [], running: 0 };
+    queues.set(db, queue);
+    return new Promise((resolve, reject) => {
+      queue.waiting.push({ item, resolve, reject });
+      if (queue.running >= lanes) return;
+      queue.running++;
+      // After all sockets that are readable now were read: their requests travel together.
+      setImmediate(drain, db, queue);
+    });
+  };
+}
+
 const migrationsFolder = fileURLToPath(new URL('../migrations/', import.meta.url));
 
 /** Migrations by name without the file ending: knex stores the name, and calls the folder corrupt when `.ts` turns to `.js`. */

@@ -82,7 +82,7 @@ export function loadToken(deps: AdapterDependencies, model: string, id: string):
 }
 
 async function readToken({ db, seal }: AdapterDependencies, model: string, id: string) {
-  const row = await reach(findToken(db, model, id, lifetimes.refreshRepeat));
+  const row = await reach(findToken(db, { model, id }));
   if (!row) return undefined;
   const unit = currentUnit();
   if (row.grant_id && row.grant_payload_sealed && unit) {
@@ -144,7 +144,7 @@ async function consume({ db }: AdapterDependencies, model: string, id: string): 
     writes.spend = { model, id };
     return;
   }
-  if (await reach(spendAndSave(db, { model, id }))) return;
+  if (await reach(spendAndSave(db, { spend: { model, id }, rows: [] }))) return;
   throw model === 'PushedAuthorizationRequest'
     ? new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used')
     : new errors.InvalidGrant('already used');

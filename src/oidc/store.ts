@@ -1,6 +1,7 @@
 /** Tables oidc_artifacts, clients, signing_keys. */
 import type { Knex } from 'knex';
-import { prepared } from '../database.ts';
+import { batched, prepared } from '../database.ts';
+import { lifetimes } from './lifetimes.ts';
 
 export type ArtifactRow = {
   model: string;
@@ -54,27 +55,22 @@ export async function findArtifactBy(
  * A code or token with its grant and with whether its person still stands, in one round trip: the engine asks for the three
  * one after the other.
  */
-export async function findToken(
-  db: Knex,
-  model: string,
-  id: string,
-  repeatSeconds: number,
-): Promise<FoundToken | undefined> {
-  const rows = await prepared<FoundToken>(
+export const findToken = batched(async (db, asked: { model: string; id: string }[]) => {
+  const rows = await prepared<FoundToken & { model: string }>(
     db,
-    'oidc_find_token',
-    `select t.id, t.payload_sealed, extract(epoch from t.consumed_at)::integer as consumed, t.successor_sealed,
+    'oidc_find_tokens',
+    `select t.model, t.id, t.payload_sealed, extract(epoch from t.consumed_at)::integer as consumed, t.successor_sealed,
             t.consumed_at > now() - make_interval(secs => $1) as just_consumed,
             t.grant_id, g.payload_sealed as grant_payload_sealed, g.subject_id,
             c.status = 'active' and c.subject_id = c.requested_id as subject_stands
-       from oidc_artifacts t
+       from unnest($2::text[], $3::text[]) as k (model, id)
+       join oidc_artifacts t on t.model = k.model and t.id = k.id and t.expires_at > now()
        left join oidc_artifacts g on g.model = 'Grant' and g.id = t.grant_id and g.expires_at > now()
-       left join current_subjects c on c.requested_id = g.subject_id
-      where t.model = $2 and t.id = $3 and t.expires_at > now()`,
-    [repeatSeconds, model, id],
+       left join current_subjects c on c.requested_id = g.subject_id`,
+    [lifetimes.refreshRepeat, asked.map(({ model }) => model), asked.map(({ id }) => id)],
   );
-  return rows[0];
-}
+  return asked.map((key): FoundToken | undefined => rows.find((row) => row.id === key.id && row.model === key.model));
+});
 
 export type Standing = { client_id: string; subject_id: string; subject_stands: boolean };
 
@@ -100,10 +96,12 @@ const columns = [
   'client_id',
 ] as const;
 const columnTypes = ['text', 'text', 'text', 'text', 'text', 'text', 'uuid', 'text', 'integer'];
-const insertSelect = (first: number) => `insert into oidc_artifacts (${columns.join(', ')}, expires_at)
-     select model, id, payload_sealed, grant_id, uid, user_code_hash, subject_id, client_id, now() + make_interval(secs => ttl)
-       from unnest(${columnTypes.map((type, at) => `$${first + at}::${type}[]`).join(', ')})
-         as r (${columns.join(', ')}, ttl)`;
+/** `r` holds the rows to be; `spent_by` names the code or token that each depends on. */
+const insertFrom = `insert into oidc_artifacts (${columns.join(', ')}, expires_at)
+     select ${columns.map((column) => `r.${column}`).join(', ')}, now() + make_interval(secs => r.ttl)`;
+const newRows = (first: number, more = '') =>
+  `unnest(${columnTypes.map((type, at) => `$${first + at}::${type}[]`).join(', ')}${more && `, $${first + columnTypes.length}::text[]`})
+         as r (${columns.join(', ')}, ttl${more && `, ${more}`})`;
 /** A second save of a device code carries no user code, and must not lose it. */
 const orReplace = `on conflict (model, id) do update
          set payload_sealed = excluded.payload_sealed, expires_at = excluded.expires_at, grant_id = excluded.grant_id,
@@ -114,13 +112,15 @@ function bindings(rows: ArtifactRow[]): unknown[][] {
   return [...columns.map((column) => rows.map((row) => row[column])), rows.map((row) => Math.ceil(row.ttl_seconds))];
 }
 
-export async function saveArtifacts(db: Knex, rows: ArtifactRow[]): Promise<void> {
-  if (rows.length) await prepared(db, 'oidc_save', `${insertSelect(1)} ${orReplace}`, bindings(rows));
-}
+export const saveArtifacts = batched(async (db, together: ArtifactRow[][]) => {
+  const rows = together.flat();
+  if (rows.length) await prepared(db, 'oidc_save', `${insertFrom} from ${newRows(1)} ${orReplace}`, bindings(rows));
+  return together.map(() => undefined);
+});
 
 /** False when it is already there: one of two parallel uses of one assertion (threat A25). */
 export async function saveOnce(db: Knex, row: ArtifactRow): Promise<boolean> {
-  const text = `${insertSelect(1)} on conflict do nothing returning id`;
+  const text = `${insertFrom} from ${newRows(1)} on conflict do nothing returning id`;
   return (await prepared(db, 'oidc_save_once', text, bindings([row]))).length === 1;
 }
 
@@ -128,22 +128,33 @@ export async function saveOnce(db: Knex, row: ArtifactRow): Promise<boolean> {
  * Check and mark in one statement, and what the code or token was given for with it: of any number of parallel uses, over any
  * number of processes, one is told true and has its tokens written (threat A13). A crash leaves both or neither.
  */
-export async function spendAndSave(db: Knex, spend: Spend, rows: ArtifactRow[] = []): Promise<boolean> {
-  const spent = await prepared(
+export const spendAndSave = batched(async (db, asked: { spend: Spend; rows: ArtifactRow[] }[]) => {
+  // Twice in one batch is twice at the same moment: the first is the one.
+  const first = new Map(asked.map((one, at) => [one.spend.id, at] as const).reverse());
+  const taken = asked.filter(({ spend }, at) => first.get(spend.id) === at);
+  const rows = taken.flatMap((one) => one.rows);
+  const spent = await prepared<{ id: string }>(
     db,
     'oidc_spend',
     `with spent as (
-       update oidc_artifacts set consumed_at = now(), successor_sealed = $1
-        where model = $2 and id = $3 and consumed_at is null and expires_at > now()
-       returning 1
+       update oidc_artifacts t set consumed_at = now(), successor_sealed = a.successor_sealed
+         from unnest($1::text[], $2::text[], $3::text[]) as a (model, id, successor_sealed)
+        where t.model = a.model and t.id = a.id and t.consumed_at is null and t.expires_at > now()
+       returning t.id
      ), saved as (
-       ${insertSelect(4)} where exists (select from spent) ${orReplace}
+       ${insertFrom} from ${newRows(4, 'spent_by')} join spent s on s.id = r.spent_by ${orReplace}
      )
-     select from spent`,
-    [spend.successor_sealed ?? null, spend.model, spend.id, ...bindings(rows)],
+     select id from spent`,
+    [
+      taken.map(({ spend }) => spend.model),
+      taken.map(({ spend }) => spend.id),
+      taken.map(({ spend }) => spend.successor_sealed ?? null),
+      ...bindings(rows),
+      taken.flatMap((one) => one.rows.map(() => one.spend.id)),
+    ],
   );
-  return spent.length === 1;
-}
+  return asked.map((one) => taken.includes(one) && spent.some(({ id }) => id === one.spend.id));
+});
 
 export async function deleteArtifact(db: Knex, model: string, id: string): Promise<void> {
   await db('oidc_artifacts').where({ model, id }).delete();

@@ -50,7 +50,7 @@ export async function inOneWrite(
   } finally {
     unit.writes = undefined;
   }
-  if (writes.spend) return reach(spendAndSave(db, writes.spend, writes.rows));
+  if (writes.spend) return reach(spendAndSave(db, { spend: writes.spend, rows: writes.rows }));
   await reach(saveArtifacts(db, writes.rows));
   return true;
 }

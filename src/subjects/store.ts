@@ -1,7 +1,7 @@
 /** Tables subjects, subject_aliases, identities, link_cases. */
 import type { Knex } from 'knex';
 import type { IdentityKind } from '../connectors/contract.ts';
-import { prepared } from '../database.ts';
+import { batched, prepared } from '../database.ts';
 
 export type IdentityKey = { kind: IdentityKind; issuer: string; lookup: string };
 export type OwnedIdentity = IdentityKey & { subject_id: string; status: string; used_recently: boolean };
@@ -20,8 +20,8 @@ const columns = (keys: IdentityKey[]) => [
 ];
 
 /** Who holds these identities today, through the view that follows merges. */
-export async function findOwners(db: Knex, keys: IdentityKey[]): Promise<OwnedIdentity[]> {
-  return prepared(
+export const findOwners = batched(async (db, asked: IdentityKey[][]) => {
+  const rows = await prepared<OwnedIdentity>(
     db,
     'subjects_find_owners',
     `select i.kind, i.issuer, i.lookup, c.subject_id, c.status,
@@ -29,9 +29,12 @@ export async function findOwners(db: Knex, keys: IdentityKey[]): Promise<OwnedId
        from unnest($1::text[], $2::text[], $3::text[]) as k (kind, issuer, lookup)
        join identities i on i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup
        join current_subjects c on c.requested_id = i.subject_id`,
-    columns(keys),
+    columns(asked.flat()),
   );
-}
+  const isSame = (a: IdentityKey, b: IdentityKey) =>
+    a.kind === b.kind && a.issuer === b.issuer && a.lookup === b.lookup;
+  return asked.map((keys) => keys.flatMap((key) => rows.find((row) => isSame(row, key)) ?? []));
+});
 
 /**
  * Serialises first sign-ins of one person over all processes: the locks are taken in one order (no deadlock) and end with

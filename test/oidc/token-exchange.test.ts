@@ -111,6 +111,15 @@ describe('sign-in by WeChat login code', () => {
     expect(answer.body).not.toHaveProperty('id_token');
     expect(subOf(await signIn(person()))).toMatch(/^[\da-f-]{36}$/);
   });
+  it('keeps an openid that is new to a known person, also from requests that arrive together', async () => {
+    const who = person();
+    const other = { ...who, openid: `o-${randomBytes(6).toString('hex')}` };
+    const sub = subOf(await exchange({ client_id: 'mini2', subject_token: outside.loginCode(other, 'wxother') }));
+    const codes = Array.from({ length: 10 }, () => outside.loginCode(who));
+    const answers = await Promise.all(codes.map((subject_token) => exchange({ subject_token })));
+    expect(new Set(answers.map(subOf))).toEqual(new Set([sub]));
+    expect((await identitiesOf(sub)).map(({ issuer }) => issuer).sort()).toEqual(['platform', 'wxother', 'wxtest']);
+  });
   it('finds the same person again, and keeps openid and unionid', async () => {
     const who = person();
     const first = subOf(await signIn(who));
