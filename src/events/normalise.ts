@@ -112,7 +112,7 @@ export function normalise(
   if (!event) return { rejection: 'event_name_missing' };
   if ((sent.userId?.length ?? 0) > 200 || (sent.anonymousId?.length ?? 0) > 200) return { rejection: 'id_too_long' };
   const incoming = {
-    ...eventTime(sent.originalTimestamp ?? sent.timestamp, sent.sentAt ?? options.sentAt, options.receivedAt),
+    ...eventTime(sent.originalTimestamp ?? sent.timestamp, sent.sentAt ?? options.sentAt, options.receivedAt.getTime()),
     message_id: messageId?.id,
     type,
     ...event,
