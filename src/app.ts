@@ -17,6 +17,7 @@ import { createCsrf } from './http/csrf.ts';
 import { createHealth } from './http/health.ts';
 import { createI18n } from './http/i18n.ts';
 import { createLimits } from './http/limits.ts';
+import { createMetrics } from './http/metrics.ts';
 import { createRender, staticFiles } from './http/render.ts';
 import { selfFetch } from './http/self-fetch.ts';
 import { createKoa, type Listener, listen } from './http/server.ts';
@@ -91,25 +92,33 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       fetchSelf: selfFetch({ publicUrl, port: () => listener?.port ?? config.port }),
     }),
   ];
+  const metrics = config.metricsPort === undefined ? undefined : createMetrics();
+  if (metrics) koa.use(metrics.observe);
   koa.use(staticFiles);
   for (const router of config.roles.web ? routers : [health.router])
     koa.use(router.routes()).use(router.allowedMethods());
   if (config.roles.web) koa.use(oidc.middleware);
 
+  let metricsListener: Listener | undefined;
   let sandbox: RunningSandbox | undefined;
   let stopping: Promise<void> | undefined;
   return {
     async start() {
+      // What the sandbox seeded has public secrets: it is dead before the first request can be made.
+      if (!config.sandbox)
+        await Promise.all([connectors.disableSandbox(), disableSandboxClients(db), disableSandboxWriteKeys(db)]);
+      await seedAdminClient({ db, seal }, publicUrl);
       listener = await listen(koa, { port: config.port, host: config.host });
+      if (metrics && config.metricsPort !== undefined) {
+        const inside = createKoa({ log, trustProxy: false, https: false });
+        inside.use(metrics.router.routes());
+        metricsListener = await listen(inside, { port: config.metricsPort, host: config.host });
+      }
       if (config.sandbox) {
         // The only way in: production never loads what can sign anybody in as anybody.
         const { startSandbox } = await import('./sandbox/start.ts');
         sandbox = await startSandbox({ config, db, seal, clock, log, connectors });
-      } else {
-        // What the sandbox seeded has public secrets.
-        await Promise.all([connectors.disableSandbox(), disableSandboxClients(db), disableSandboxWriteKeys(db)]);
       }
-      await seedAdminClient({ db, seal }, publicUrl);
       await jobs.start();
       health.setReady(true);
       const firstAdminUrl = await firstAdminLink({ db, seal }, publicUrl);
@@ -119,7 +128,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
     stop() {
       stopping ??= (async () => {
         health.setReady(false);
-        await Promise.all([listener?.stop(), sandbox?.stop()]);
+        await Promise.all([listener?.stop(), metricsListener?.stop(), sandbox?.stop()]);
         await jobs.stop();
         await db.destroy();
       })();
