@@ -90,14 +90,24 @@ export function toAppError(thrown: unknown): AppError {
 
 export type Listener = { port: number; stop(): Promise<void> };
 
+/** How long a sender may take for its headers and for the whole request, in milliseconds. */
+const patience = { headers: 10_000, request: 30_000 };
+
 /** @throws the listen error (EADDRINUSE, EACCES) of node. Port 0 takes a free one. */
 export async function listen(
   koa: Koa<RequestState>,
-  { port, host }: { port: number; host: string },
+  { port, host, slowest = patience }: { port: number; host: string; slowest?: typeof patience },
 ): Promise<Listener> {
   const server = createServer(
     // A slow sender holds a socket, not the process (threat F8); the parser stays strict (G14).
-    { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 5_000, maxHeaderSize: 16_384 },
+    {
+      headersTimeout: slowest.headers,
+      requestTimeout: slowest.request,
+      // node looks for slow senders every 30 s unless told otherwise, whatever the two above say.
+      connectionsCheckingInterval: Math.ceil(slowest.headers / 4),
+      keepAliveTimeout: 5_000,
+      maxHeaderSize: 16_384,
+    },
     koa.callback(),
   );
   await new Promise<void>((resolve, reject) => {

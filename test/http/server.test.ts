@@ -1,0 +1,148 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { afterAll, describe, expect, it } from 'vitest';
+import { readForm, readJson } from '../../src/http/body.ts';
+import { type Address, clientAddress } from '../../src/http/client-address.ts';
+import { createKoa, listen } from '../../src/http/server.ts';
+import { createLogger } from '../../src/log.ts';
+
+const log = createLogger({ level: 'silent' });
+
+function site() {
+  const koa = createKoa({ log, trustProxy: false, https: false });
+  koa.use(async (ctx) => {
+    if (ctx.path === '/slow') await new Promise((resolve) => setTimeout(resolve, 300));
+    if (ctx.path === '/json') ctx.body = { got: await readJson(ctx, { limit: 1000 }) };
+    else if (ctx.path === '/form') ctx.body = { got: await readForm(ctx) };
+    else if (ctx.path === '/broken') throw new Error('a secret of the inside');
+    else ctx.body = 'ok';
+  });
+  return koa;
+}
+
+const listener = await listen(site(), { port: 0, host: '127.0.0.1', slowest: { headers: 400, request: 600 } });
+const base = `http://127.0.0.1:${listener.port}`;
+const sockets: Socket[] = [];
+afterAll(async () => {
+  for (const socket of sockets) socket.destroy();
+  await listener.stop();
+});
+
+async function open(port = listener.port): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => {});
+  sockets.push(socket);
+  await once(socket, 'connect');
+  return socket;
+}
+
+const post = (path: string, body: NonNullable<RequestInit['body']>, headers: Record<string, string> = {}) =>
+  fetch(`${base}${path}`, { method: 'POST', body, headers });
+const codeOf = async (answer: Response) => ((await answer.json()) as { error: { code: string } }).error.code;
+
+describe('F8: senders that are slow on purpose', () => {
+  it('lose their connection, for headers and for bodies, while others are served', async () => {
+    const slow = await Promise.all(Array.from({ length: 200 }, () => open()));
+    for (const [n, socket] of slow.entries()) {
+      socket.write('POST /json HTTP/1.1\r\nHost: x\r\n');
+      if (n % 2) socket.write('Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{');
+    }
+    const closed = Promise.all(slow.map((socket) => once(socket.resume(), 'close')));
+    for (let n = 0; n < 20; n++) expect(await (await fetch(base)).text()).toBe('ok');
+    await closed;
+  });
+});
+
+describe('G14: requests made to be read twice', () => {
+  it.each([
+    ['two lengths', 'Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!'],
+    ['length and chunks', 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['a folded header', 'X-Folded: a\r\n b\r\nContent-Length: 0\r\n\r\n'],
+    ['a bare line feed', 'X-Bare: a\nContent-Length: 0\r\n\r\n'],
+  ])('are refused: %s', async (_title, rest) => {
+    const socket = await open();
+    socket.write(`POST / HTTP/1.1\r\nHost: x\r\n${rest}`);
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 400/);
+  });
+});
+
+describe('F7: compressed bodies', () => {
+  it('are read, and counted as what they decompress to', async () => {
+    const answer = await post('/json', gzipSync('{"a":1}'), { 'content-encoding': 'gzip' });
+    expect(await answer.json()).toEqual({ got: { a: 1 } });
+    const bomb = gzipSync(Buffer.alloc(50_000_000, ' '));
+    expect((await post('/json', bomb, { 'content-encoding': 'gzip' })).status).toBe(413);
+  });
+
+  it.each([
+    ['truncated', gzipSync('{"a":1}').subarray(0, 15), 'gzip', 400],
+    ['not compressed at all', Buffer.from('{"a":1}'), 'gzip', 400],
+    ['of an unknown kind', Buffer.from('{"a":1}'), 'br', 415],
+    ['compressed twice', gzipSync(gzipSync('{"a":1}')), 'gzip, gzip', 415],
+  ])('%s are refused', async (_title, body, encoding, status) => {
+    expect((await post('/json', body, { 'content-encoding': encoding })).status).toBe(status);
+  });
+});
+
+describe('bodies', () => {
+  it('that are no JSON, or larger than allowed, are refused with their code', async () => {
+    expect(await codeOf(await post('/json', '{'))).toBe('invalid_json');
+    expect(await codeOf(await post('/json', `"${'x'.repeat(2000)}"`))).toBe('payload_too_large');
+  });
+
+  it('A43: a form that sends a field twice is refused', async () => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    expect(await codeOf(await post('/form', 'a=1&a=2', headers))).toBe('bad_request');
+    expect(await (await post('/form', '__proto__=1&b=2', headers)).json()).toMatchObject({ got: { b: '2' } });
+    expect(({} as Record<string, unknown>).admin).toBeUndefined();
+  });
+});
+
+describe('errors', () => {
+  it('G2: of ours show a code and the request id, and nothing of the inside', async () => {
+    const answer = await fetch(`${base}/broken`);
+    const text = await answer.text();
+    expect(answer.status).toBe(500);
+    expect(text).toContain(answer.headers.get('x-request-id') ?? 'no id');
+    expect(text).not.toMatch(/secret|Error|\.ts|node_modules/);
+  });
+});
+
+describe('A42: the address of a request', () => {
+  const rows: [string, Address, string | undefined, string][] = [
+    ['no proxy is trusted: the header is the client’s own invention', false, '1.1.1.1', '10.0.0.9'],
+    ['one proxy: the last entry is what it saw', 1, '6.6.6.6, 2.2.2.2', '2.2.2.2'],
+    ['two proxies', 2, '6.6.6.6, 2.2.2.2, 10.0.0.1', '2.2.2.2'],
+    ['more proxies than entries', 3, '2.2.2.2', '2.2.2.2'],
+    [
+      'blocks: the first from the right that is no proxy of ours',
+      ['10.0.0.0/8'],
+      '6.6.6.6, 2.2.2.2, 10.0.0.1',
+      '2.2.2.2',
+    ],
+    ['blocks: the peer is no proxy, so the header does not count', ['192.168.0.0/16'], '2.2.2.2', '10.0.0.9'],
+    ['an entry that is no address', 1, 'javascript:alert(1)', '10.0.0.9'],
+    ['no header', 1, undefined, '10.0.0.9'],
+    ['IPv4 in IPv6', 1, '::ffff:2.2.2.2', '2.2.2.2'],
+  ];
+  it.each(rows)('%s', (_title, trust, header, expected) => {
+    const headers = header === undefined ? {} : { 'x-forwarded-for': header };
+    const req = { socket: { remoteAddress: '::ffff:10.0.0.9' }, headers } as unknown as IncomingMessage;
+    expect(clientAddress(req, trust)).toBe(expected);
+  });
+});
+
+describe('stopping', () => {
+  it('answers what is in flight and then refuses', async () => {
+    const own = await listen(site(), { port: 0, host: '127.0.0.1' });
+    const inFlight = fetch(`http://127.0.0.1:${own.port}/slow`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const stopped = own.stop();
+    expect(await (await inFlight).text()).toBe('ok');
+    await stopped;
+    await expect(fetch(`http://127.0.0.1:${own.port}/`)).rejects.toThrow();
+  });
+});
