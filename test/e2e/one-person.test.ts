@@ -57,6 +57,8 @@ async function signInByPhoneButton(phone: Locator): Promise<void> {
 }
 
 const miniSub = (page: Page) => page.locator('[data-sub="miniprogram"]');
+const verdictColour = (page: Page) =>
+  page.locator('[data-verdict]').evaluate((mark) => getComputedStyle(mark).backgroundColor);
 
 describe('one person on both sides', () => {
   test('what they did on the website and in the mini-program, also before signing in, is on one timeline under one sub', async () => {
@@ -75,6 +77,7 @@ describe('one person on both sides', () => {
     expect(await page.locator('#sub').textContent()).toBe(sub);
 
     const phone = await openMiniProgram(page, personId);
+    const undecided = await verdictColour(page);
     await phone.getByRole('link', { name: /古树生普/ }).click();
     await phone.getByRole('button', { name: '登录后购买' }).click();
     await agree(phone);
@@ -84,6 +87,7 @@ describe('one person on both sides', () => {
     await phone.getByText('下单成功').waitFor();
 
     await page.getByText('✓ 同一个人').waitFor();
+    expect(await verdictColour(page)).not.toBe(undecided);
     expect(await miniSub(page).textContent()).toBe(sub);
     expect(await page.locator('[data-sub="website"]').textContent()).toBe(sub);
     await expect.poll(async () => (await eventsOf(sub)).filter((e) => e.event === 'order_paid').length).toBe(2);
