@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { afterAll } from 'vitest';
 import { createApp } from '../../src/app.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
+import { createLogger } from '../../src/log.ts';
 import { createSeal, type Seal } from '../../src/seal.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
 
@@ -15,8 +17,11 @@ export type RunningApp = TestDatabase & {
   firstAdminUrl: string | undefined;
 };
 
-/** Call at the top level of a test file; stopped when the file is done. */
-export async function runningApp(settings: Record<string, string> = {}): Promise<RunningApp> {
+/** Call at the top level of a test file; stopped when the file is done. `logTo` gets the lines that would go to standard error. */
+export async function runningApp(
+  settings: Record<string, string> = {},
+  { logTo }: { logTo?: Writable } = {},
+): Promise<RunningApp> {
   const place = await testDatabase();
   const dataDir = mkdtempSync(join(tmpdir(), 'heyi-app-'));
   const [port, sandboxPort, demoPort] = await freePorts(3);
@@ -29,7 +34,8 @@ export async function runningApp(settings: Record<string, string> = {}): Promise
     LOG_LEVEL: 'silent',
     ...settings,
   });
-  const app = await createApp(config);
+  const log = logTo && createLogger({ level: config.logLevel, destination: logTo });
+  const app = await createApp(config, log ? { log } : {});
   afterAll(async () => {
     await app.stop();
     rmSync(dataDir, { recursive: true, force: true });
