@@ -29,6 +29,15 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
   boss.on('error', (error: unknown) => log.error({ err: error }, 'jobs: queue error'));
   const handlers = new Map<string, { handler: JobHandler; cron?: string }>();
   let started = false;
+  /** The queue tries a failed job again; that it failed is told here, or nobody would hear of it. */
+  const run = async (name: string, handler: JobHandler, data: unknown) => {
+    try {
+      await handler(data);
+    } catch (error) {
+      log.error({ job: name, err: error }, 'jobs: failed');
+      throw error;
+    }
+  };
   return {
     handle: (name, handler, options = {}) => void handlers.set(name, { handler, ...options }),
     async send(name, data, trx) {
@@ -41,7 +50,7 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
         await boss.createQueue(name);
         if (!work) continue;
         await boss.work(name, async (batch) => {
-          for (const job of batch) await handler(job.data);
+          for (const job of batch) await run(name, handler, job.data);
         });
         if (cron) await boss.schedule(name, cron);
       }

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { createJobs } from '../../src/jobs.ts';
+import { createLogger } from '../../src/log.ts';
+import { testDatabase } from '../helpers/database.ts';
+
+const { db, url } = await testDatabase();
+const log = createLogger({ level: 'silent' });
+
+describe('jobs', () => {
+  it('exist exactly when the transaction that asked for them committed, and run once over two processes', async () => {
+    const ran: unknown[] = [];
+    const processes = [1, 2].map(() => createJobs({ url, log, work: true }));
+    for (const jobs of processes) jobs.handle('test.run', async (data) => void ran.push(data));
+    await Promise.all(processes.map((jobs) => jobs.start()));
+    const [jobs] = processes;
+    await db.transaction((trx) => jobs?.send('test.run', { n: 'committed' }, trx) ?? Promise.resolve());
+    await db
+      .transaction(async (trx) => {
+        await jobs?.send('test.run', { n: 'rolled back' }, trx);
+        throw new Error('no');
+      })
+      .catch(() => {});
+    await jobs?.send('test.run', { n: 'alone' });
+    await expect.poll(() => ran.length, { timeout: 10_000 }).toBe(2);
+    await Promise.all(processes.map((each) => each.stop()));
+    expect(ran).toEqual(expect.arrayContaining([{ n: 'committed' }, { n: 'alone' }]));
+    expect(ran).toHaveLength(2);
+  });
+});

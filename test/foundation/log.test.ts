@@ -1,0 +1,41 @@
+import { Writable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { createLogger } from '../../src/log.ts';
+
+function logged(write: (log: ReturnType<typeof createLogger>) => void): string {
+  let text = '';
+  const destination = new Writable({
+    write(chunk, _encoding, done) {
+      text += chunk;
+      done();
+    },
+  });
+  write(createLogger({ level: 'trace', destination }));
+  return text;
+}
+
+describe('G1: the log', () => {
+  it('leaves out fields that hold secrets, also one level down', () => {
+    const text = logged((log) =>
+      log.info({ code: '482913', nested: { access_token: 'at-1', phone: '+8613800138000' }, fine: 'kept' }, 'x'),
+    );
+    for (const secret of ['482913', 'at-1', '13800138000']) expect(text).not.toContain(secret);
+    expect(text).toContain('kept');
+  });
+
+  it('masks phone numbers and secrets of addresses inside errors', () => {
+    const error = new Error(
+      'GET https://api.weixin.qq.com/sns/jscode2session?appid=wx1&secret=topsecret&js_code=abc failed for 13800138000',
+    );
+    const text = logged((log) => log.error({ err: error }, 'x'));
+    for (const secret of ['topsecret', 'js_code=abc', '13800138000']) expect(text).not.toContain(secret);
+    expect(text).toContain('138****8000');
+  });
+
+  it('E6: is one JSON object a line, whatever a stranger sends', () => {
+    const text = logged((log) => log.info({ path: '/a\r\n{"level":"info"}\u001b[31m\u2028' }, 'x'));
+    expect(text.trim().split('\n')).toHaveLength(1);
+    expect(() => JSON.parse(text)).not.toThrow();
+    expect(text).not.toContain('\u001b');
+  });
+});
