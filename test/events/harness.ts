@@ -103,8 +103,8 @@ export async function eventRows(db: Database, where: Record<string, unknown> = {
 }
 
 /** A pool of its own, as another process has. */
-export function anotherPool(url: string): Database {
-  const db = createDatabase({ url });
+export function anotherPool(url: string, pool = 10): Database {
+  const db = createDatabase({ url, pool });
   afterAll(() => db.destroy());
   return db;
 }

@@ -153,7 +153,7 @@ describe('durability', () => {
   });
 
   it('is kept by one prepared statement a connection', async () => {
-    const single = anotherPool(url);
+    const single = anotherPool(url, 1);
     const app = await eventsApp(single);
     await post(app, [event(crypto.randomUUID())]);
     const { rows } = await single.raw("select name from pg_prepared_statements where name like 'events%'");
