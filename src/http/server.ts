@@ -43,7 +43,8 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
     try {
       await next();
       if (ctx.status === 404 && ctx.body === undefined && ctx.respond !== false) throw fail('not_found');
-      if (ctx.status === 405 && !ctx.body) throw fail('method_not_allowed');
+      // 501 is the router's word for a method it has never heard of: TRACE, and whatever a client makes up (threat G10).
+      if ((ctx.status === 405 || ctx.status === 501) && !ctx.body) throw fail('method_not_allowed');
     } catch (error) {
       await renderError(ctx, error, { log, errorPage });
     }
