@@ -65,6 +65,12 @@ export function mountEngine(deps: MountDependencies): Middleware {
     }
     if (ctx.path === '/otp') return otp(ctx);
     if (ctx.method === 'OPTIONS' && clientPaths.has(ctx.path)) return cors.preflight(ctx);
+    // No browser's preflight: the engine would pass it on until its bare 404.
+    if (ctx.method === 'OPTIONS' && !ctx.get('origin')) {
+      ctx.set('Allow', methods.join(', '));
+      ctx.status = 204;
+      return;
+    }
     pin(ctx, address);
     states.set(ctx.req, ctx.state);
     ctx.respond = false;
