@@ -86,7 +86,7 @@ export function attackerOf({ publicUrl, sandboxUrl, demoUrl }: Config) {
   ) {
     const { url, verifier, redirect_uri } = authorize(client_id, more);
     const start = await visitor.follow(await visitor.get(url));
-    const field = method === 'sms' ? { phone: to } : { email: to };
+    const field: Record<string, string> = method === 'sms' ? { phone: to } : { email: to };
     let page = await visitor.follow(await visitor.submit(formTo(start, `/${method}`), { ...field, privacy: '1' }));
     for (const code of wrong) page = await visitor.submit(formTo(page, '/verify'), { code });
     const otp = await inbox(to);
