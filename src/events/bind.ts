@@ -9,7 +9,7 @@
  */
 import type { Knex } from 'knex';
 import { hasAgreed } from '../consent/consent.ts';
-import { endBinding, endBindingsOfGrant, insertBinding, keepBinding, latestBinding, lockAnonymous } from './store.ts';
+import { endBinding, endBindingsOfGrants, insertBinding, keepBinding, latestBinding, lockAnonymous } from './store.ts';
 
 export type Binding = {
   anonymous_id: string;
@@ -37,7 +37,7 @@ export async function bindAnonymous(db: Knex, binding: Binding): Promise<void> {
   });
 }
 
-/** The session or grant is over: the device is nobody's from now on. */
-export async function endBindings(db: Knex, { grant_id }: { grant_id: string }): Promise<void> {
-  await endBindingsOfGrant(db, grant_id);
+/** Sessions or grants are over: their devices are nobody's from now on. */
+export async function endBindings(db: Knex, grant_ids: string[]): Promise<void> {
+  if (grant_ids.length) await endBindingsOfGrants(db, grant_ids);
 }

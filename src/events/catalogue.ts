@@ -23,7 +23,6 @@ export type EventDefinition = {
 export type CatalogueOverride = Record<string, Trust>;
 
 export type Catalogue = {
-  definitions: EventDefinition[];
   /** Our name for an event, whatever the sender calls it. */
   canonicalName(name: string): string;
   counts(name: string, trust: Trust, override: CatalogueOverride): boolean;
@@ -32,8 +31,10 @@ export type Catalogue = {
 /** Events that mean money: anybody could send them with a public key, so only a server's count unless the company says so. */
 const money = /^(order|payment|refund|points|coupon)_/;
 
-export function createCatalogue(additions: EventDefinition[]): Catalogue {
-  const definitions = new Map<string, EventDefinition>();
+type Known = Pick<EventDefinition, 'name' | 'aliases' | 'least_trust'>;
+
+function createCatalogue(additions: Known[]): Catalogue {
+  const definitions = new Map<string, Known>();
   for (const definition of [...builtin, ...additions]) definitions.set(definition.name, definition);
   const names = new Map<string, string>();
   for (const { name, aliases } of definitions.values()) {
@@ -42,7 +43,6 @@ export function createCatalogue(additions: EventDefinition[]): Catalogue {
   const leastTrust = (name: string): Trust =>
     definitions.get(name)?.least_trust ?? (money.test(name) ? 'server' : 'claimed');
   return {
-    definitions: [...definitions.values()],
     canonicalName(name) {
       if (definitions.has(name)) return name;
       const plain = name.toLowerCase();
@@ -57,8 +57,7 @@ export function createCatalogue(additions: EventDefinition[]): Catalogue {
 /** The catalogue in force; a change by the company is seen by every process within seconds. */
 export function catalogueReader({ db, clock }: { db: Database; clock: Clock }): () => Promise<Catalogue> {
   const read = remembering(clock, async () => {
-    const columns = ['name', 'title', 'least_trust', 'properties', 'aliases'];
-    return createCatalogue(await db('event_catalogue').select(columns).orderBy('name'));
+    return createCatalogue(await db('event_catalogue').select('name', 'least_trust', 'aliases').orderBy('name'));
   });
   return () => read('');
 }

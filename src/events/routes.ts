@@ -42,9 +42,8 @@ const atOnce = 5;
 const waiting = 60;
 
 export function eventsRoutes(dependencies: EventsDependencies): Router<RequestState> {
-  const { publicUrl, readToken, log } = dependencies;
   const writeKeys = writeKeyReader(dependencies);
-  const services = { ...dependencies, writeKeys, readToken, log, readCatalogue: catalogueReader(dependencies) };
+  const services = { ...dependencies, writeKeys, readCatalogue: catalogueReader(dependencies) };
   const admission = createAdmission({ atOnce, waiting });
   const router = new Router<RequestState>({ prefix: '/v1' });
   router.use(allowOrigin(writeKeys));
@@ -66,7 +65,7 @@ export function eventsRoutes(dependencies: EventsDependencies): Router<RequestSt
     const key = String(ctx.params.key);
     await speakerOfKey(services, key);
     ctx.set('Cache-Control', 'public, max-age=300');
-    ctx.body = browserSettings(key, publicUrl);
+    ctx.body = browserSettings(key, dependencies.publicUrl);
   });
   return router;
 }

@@ -138,7 +138,7 @@ export async function storeEvents(db: Knex, { source_id, received_at, rows }: St
   return answer[0].n;
 }
 
-/** Held for the length of a transaction by batches near midnight of the month: see intake.ts. */
+/** Held for the length of a transaction by batches near midnight of the month: see store-once.ts. */
 export async function lockSource(trx: Knex.Transaction, source_id: number): Promise<void> {
   await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 3))', [`event source ${source_id}`]);
 }
@@ -289,9 +289,9 @@ export async function endBinding(trx: Knex, id: string, next: string): Promise<v
     .update({ ends_at: trx('anonymous_bindings').select('bound_at').where({ id: next }) });
 }
 
-export async function endBindingsOfGrant(db: Knex, grant_id: string): Promise<void> {
+export async function endBindingsOfGrants(db: Knex, grant_ids: string[]): Promise<void> {
   await db('anonymous_bindings')
-    .where({ grant_id })
+    .whereIn('grant_id', grant_ids)
     .whereNull('ends_at')
     .update({ ends_at: db.raw('greatest(bound_at, clock_timestamp())') });
 }

@@ -2,10 +2,6 @@
 export const trusts = ['claimed', 'bound', 'token', 'server'] as const;
 export type Trust = (typeof trusts)[number];
 
-export function isTrust(value: unknown): value is Trust {
-  return trusts.some((trust) => trust === value);
-}
-
 export function reaches(trust: Trust, least: Trust): boolean {
   return trusts.indexOf(trust) >= trusts.indexOf(least);
 }

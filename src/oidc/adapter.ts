@@ -156,7 +156,7 @@ async function destroy({ db }: AdapterDependencies, model: string, id: string): 
     db.transaction(async (trx) => {
       await deleteArtifact(trx, model, id);
       // An anonymous id stays bound as long as the grant it was bound with (contract section 4).
-      if (model === 'Grant') await endBindings(trx, { grant_id: id });
+      if (model === 'Grant') await endBindings(trx, [id]);
     }),
   );
 }

@@ -35,13 +35,13 @@ export async function browserSessionsOf(db: Knex, sub: string) {
 
 /** Ends every session, grant, code and token of a person, in the caller's transaction. */
 export async function endAllOf(db: Knex, sub: string): Promise<void> {
-  for (const grant_id of await deleteOfSubject(db, sub)) await endBindings(db, { grant_id });
+  await endBindings(db, await deleteOfSubject(db, sub));
 }
 
 /** Ends one grant of this person; somebody else's is not touched. */
 export async function endGrantOf(db: Knex, { sub, grant_id }: { sub: string; grant_id: string }): Promise<boolean> {
   const ended = await deleteOfSubject(db, sub, { grant_id });
-  for (const id of ended) await endBindings(db, { grant_id: id });
+  await endBindings(db, ended);
   return ended.length > 0;
 }
 
@@ -52,7 +52,7 @@ export async function purgeExpired(db: Database): Promise<number> {
   let total = 0;
   for (;;) {
     const { count, grants } = await deleteExpired(db, batch);
-    for (const grant_id of grants) await endBindings(db, { grant_id });
+    await endBindings(db, grants);
     total += count;
     if (count < batch) return total;
   }

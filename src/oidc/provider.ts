@@ -107,11 +107,8 @@ function createEngine(issuer: string, configuration: ConstructorParameters<typeo
 /** A grant with offline_access outlives the browser session; whose behaviour this browser shows ends with the session. */
 function endBindingsAtLogout(provider: Engine, db: Database): void {
   provider.on('end_session.success', (ctx) => {
-    const grants = Object.values(ctx.oidc.session?.authorizations ?? {}).map(({ grantId }) => grantId);
-    for (const grantId of grants) {
-      if (grantId)
-        endBindings(db, { grant_id: artifactId(grantId) }).catch((error: unknown) => provider.emit('error', error));
-    }
+    const grants = Object.values(ctx.oidc.session?.authorizations ?? {}).flatMap(({ grantId }) => grantId ?? []);
+    endBindings(db, grants.map(artifactId)).catch((error: unknown) => provider.emit('error', error));
   });
 }
 

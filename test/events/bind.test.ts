@@ -95,7 +95,7 @@ describe('a bound anonymous id', () => {
     await bindAnonymous(db, { anonymous_id: tablet, subject_id: lily, method: 'token', grant_id });
     await did(tablet, 'lily');
     await age(tablet, 3 * hour);
-    await endBindings(db, { grant_id });
+    await endBindings(db, [grant_id]);
     await db('anonymous_bindings')
       .where({ anonymous_id: tablet })
       .update({ ends_at: ago(2 * hour) });
@@ -126,10 +126,10 @@ describe('a bound anonymous id', () => {
     const [first, second] = [crypto.randomUUID(), crypto.randomUUID()];
     await bindAnonymous(db, { anonymous_id: phone, subject_id: lily, method: 'token', grant_id: first });
     await bindAnonymous(db, { anonymous_id: phone, subject_id: lily, method: 'token', grant_id: second });
-    await endBindings(db, { grant_id: first });
+    await endBindings(db, [first]);
     await did(phone, 'one');
     expect(await db('anonymous_bindings').where({ anonymous_id: phone })).toHaveLength(1);
-    await endBindings(db, { grant_id: second });
+    await endBindings(db, [second]);
     // A second later: within one millisecond a sender's clock cannot tell before from after.
     await did(phone, 'two', -1_000);
     expect(await seenBy(lily)).toEqual(['one bound']);
