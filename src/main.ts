@@ -2,7 +2,6 @@
  * Entry of the server: settings, database, schema, application, in this order, and back in the reverse one. What is wrong with the
  * machine or the settings is said in a sentence, without a stack trace, and the exit code is 1. The wiring itself is app.ts.
  */
-import './runtime.ts';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';

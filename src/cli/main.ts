@@ -2,7 +2,6 @@
  * `npx heyi <command>`: finds the command, reads its options, prints its answer as text or with --json as JSON. Exit code 0 done, 1
  * refused or failed, 2 typed wrongly. What a command does is its own file; `start` is main.ts of the server, run by the launcher.
  */
-import '../runtime.ts';
 import { parseArgs } from 'node:util';
 import { readEnvFile } from '../config.ts';
 import { AppError } from '../errors.ts';

@@ -12,7 +12,7 @@ import type { Seal } from '../seal.ts';
 import { signingAlgorithms } from './keys.ts';
 import { redirectUriFault } from './redirect-uris.ts';
 import { identityScopes, machineScopes, words } from './scopes.ts';
-import { allClients, type ClientRow, disableClients, findClient, saveClient } from './store.ts';
+import { allClients, type ClientRow, disableClients, findClient, hasSecret, saveClient } from './store.ts';
 
 export const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
@@ -163,8 +163,8 @@ async function secretFor(
 ): Promise<string | undefined> {
   if (!method.startsWith('client_secret')) return undefined;
   if (client.client_secret) return client.client_secret;
-  const known = client.client_id ? (await allClients(db)).find((row) => row.client_id === client.client_id) : undefined;
-  return known?.secret_sealed ? undefined : randomBytes(32).toString('base64url');
+  const isKnown = client.client_id !== undefined && (await hasSecret(db, client.client_id));
+  return isKnown ? undefined : randomBytes(32).toString('base64url');
 }
 
 function faultsOf(issues: z.core.$ZodIssue[]): FieldErrors {

@@ -1,6 +1,6 @@
 /**
- * The one door to oidc-provider. Its import prints a warning wherever the runtime has no LTS name, which Node 26 has not
- * while it is the newest; every test of ours runs on exactly this version, so that one sentence is left out.
+ * The one door to oidc-provider. Its import prints a warning wherever the runtime has no LTS name, which the Node 26 that the project
+ * brings was built too early to have; every test of ours runs on exactly this version, so that one sentence is left out.
  */
 import type { EventEmitter } from 'node:events';
 

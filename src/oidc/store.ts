@@ -270,6 +270,11 @@ export async function findClient(db: Knex, client_id: string): Promise<ClientRow
   return db('clients').where({ client_id, is_enabled: true }).first();
 }
 
+/** Of a disabled one too. */
+export async function hasSecret(db: Knex, client_id: string): Promise<boolean> {
+  return (await db('clients').where({ client_id }).whereNotNull('secret_sealed').first('client_id')) !== undefined;
+}
+
 export async function allClients(db: Knex): Promise<ClientRow[]> {
   return db('clients').select().orderBy('created_at').orderBy('client_id');
 }
