@@ -161,5 +161,6 @@ function unreachable(ctx: Context, problem: string): void {
 }
 
 export function pageOfError(ctx: Context, error: AppError): void {
-  page(ctx, './problem', { title: 'problem.title', reason: error.message });
+  const reason = error.code === 'not_found' ? translator(languageOf(ctx))('problem.not_found') : error.message;
+  page(ctx, './problem', { title: 'problem.title', reason });
 }

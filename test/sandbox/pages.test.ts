@@ -19,7 +19,7 @@ const post = (path: string, fields: Record<string, string>) =>
 
 describe('the overview', () => {
   test('speaks Chinese by default and English when asked, with no sentence left out', async () => {
-    expect(await read('/')).toMatch(/<html lang="zh-CN">[\s\S]*合一沙盒[\s\S]*林小满/);
+    expect(await read('/')).toMatch(/<html lang="zh-CN">[\s\S]*合一沙箱[\s\S]*林小满/);
     for (const english of [await read('/?lang=en'), await read('/', { 'accept-language': 'en-GB,en;q=0.9' })]) {
       expect(english).toContain('<html lang="en">');
       expect(english).toContain('Simulated people');
@@ -89,7 +89,7 @@ describe('the inbox', () => {
   test('an unknown path is a page of ours too', async () => {
     const answer = await fetch(`${url}/nothing`, { headers: html });
     expect(answer.status).toBe(404);
-    expect(await answer.text()).toContain('回到沙盒首页');
+    expect(await answer.text()).toMatch(/这里没有这个页面。[\s\S]*回到沙箱首页/);
   });
 
   test.each(['/sandbox.css', '/sandbox.js', '/mark.svg'])('%s is served', async (path) => {
