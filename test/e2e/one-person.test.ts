@@ -58,7 +58,7 @@ async function signInByPhoneButton(phone: Locator): Promise<void> {
 
 const miniSub = (page: Page) => page.locator('[data-sub="miniprogram"]');
 const verdictColour = (page: Page) =>
-  page.locator('[data-verdict]').evaluate((mark) => getComputedStyle(mark).backgroundColor);
+  page.evaluate<string>('getComputedStyle(document.querySelector("[data-verdict]")).backgroundColor');
 
 describe('one person on both sides', () => {
   test('what they did on the website and in the mini-program, also before signing in, is on one timeline under one sub', async () => {
