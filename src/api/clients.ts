@@ -8,7 +8,7 @@ import { machineScopes, words } from '../oidc/scopes.ts';
 import { channel, name, source } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { route } from './services.ts';
+import { actorOf, route } from './services.ts';
 
 const clientBody = z
   .object({
@@ -75,14 +75,13 @@ export const clientRoutes = [
     status: 201,
     answer: z.object({ client_id: z.string(), client_secret: z.string().optional() }).meta({ id: 'NewClient' }),
     errors: ['idempotency_key_reused'],
-    handle(services, { body, caller, headers, request_id, ip }) {
+    handle(services, request) {
+      const { body, caller, headers } = request;
       refuseMightier(caller, body.scope);
       return writeOnce(services, { caller, operation: 'createClient', body, headers }, async (trx) => {
         const made = await createClient({ db: trx, seal: services.seal }, body);
-        const { client_id } = caller;
-        const actor = { actor_kind: 'client' as const, actor_id: client_id, client_id, ip, request_id };
         const details = { made_client_id: made.client_id, party: body.party, scope: body.scope ?? '' };
-        await recordAudit(trx, { ...actor, action: 'client.created', details });
+        await recordAudit(trx, { ...actorOf(request), action: 'client.created', details });
         return made;
       });
     },

@@ -4,7 +4,7 @@ import { availableConnectors, configureConnector, listInstances } from '../conne
 import { source, text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { route } from './services.ts';
+import { actorOf, route } from './services.ts';
 
 const connectorBody = z
   .object({
@@ -67,16 +67,10 @@ export const connectorRoutes = [
     }),
     answer: connectorBody,
     errors: ['idempotency_key_reused'],
-    handle(services, { body, caller, headers, request_id, ip }) {
-      const { client_id } = caller;
+    handle(services, request) {
+      const { body, caller, headers } = request;
       return writeOnce(services, { caller, operation: 'configureConnector', body, headers }, (trx) =>
-        configureConnector({ db: trx, seal: services.seal }, body, {
-          actor_kind: 'client',
-          actor_id: client_id,
-          client_id,
-          ip,
-          request_id,
-        }),
+        configureConnector({ db: trx, seal: services.seal }, body, actorOf(request)),
       );
     },
   }),

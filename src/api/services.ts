@@ -1,11 +1,18 @@
-/** What the handlers of the management API take, and the one way to write a route of it. */
+/** What the handlers of the management API take, the one way to write a route of it, and who did it for the audit record. */
+import type { AuditEntry } from '../audit/audit.ts';
 import type { Database } from '../database.ts';
-import { routeFactory } from '../http/routes.ts';
+import { type Caller, routeFactory } from '../http/routes.ts';
 import type { Seal } from '../seal.ts';
 
 export type ApiServices = { db: Database; seal: Seal };
 
 export const route = routeFactory<ApiServices>();
+
+type Asking = { caller: Caller; request_id: string; ip: string };
+
+export function actorOf({ caller: { client_id }, request_id, ip }: Asking) {
+  return { actor_kind: 'client', actor_id: client_id, client_id, ip, request_id } satisfies Partial<AuditEntry>;
+}
 
 /** Scope to what it opens. Given to machine clients alone. */
 export const scopes = {

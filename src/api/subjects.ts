@@ -13,7 +13,7 @@ import { profileOf } from '../profiles/profile.ts';
 import { currentSubject, findByIdentity, identitiesOf, type Subject } from '../subjects/subjects.ts';
 import { text } from './fields.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { route } from './services.ts';
+import { actorOf, route } from './services.ts';
 
 const kinds = [
   'phone',
@@ -177,7 +177,8 @@ export const subjectRoutes = [
     params: requestedSubject,
     query: pageQuery,
     answer: pageOf(identityBody),
-    async handle(services, { params, query, caller, request_id, ip }) {
+    async handle(services, request) {
+      const { params, query, caller } = request;
       const { sub } = await standing(services.db, params.sub);
       const page = paginate(await identitiesOf(services, sub), ({ id }) => id, query);
       if (!caller.scopes.includes('subjects:pii')) {
@@ -186,9 +187,7 @@ export const subjectRoutes = [
           data: page.data.map((item) => ({ ...item, external_id: mask(item.kind, item.external_id) })),
         };
       }
-      const { client_id } = caller;
-      const actor = { actor_kind: 'client' as const, actor_id: client_id, client_id, ip, request_id };
-      await recordAudit(services.db, { ...actor, action: 'identities.shown', subject_id: sub });
+      await recordAudit(services.db, { ...actorOf(request), action: 'identities.shown', subject_id: sub });
       return page;
     },
   }),

@@ -6,7 +6,7 @@ import { createWriteKey, listWriteKeys } from '../events/write-keys.ts';
 import { channel, name, source, text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { route } from './services.ts';
+import { actorOf, route } from './services.ts';
 
 const trust = z.enum(trusts);
 
@@ -69,16 +69,12 @@ export const writeKeyRoutes = [
     status: 201,
     answer: z.object({ id: z.int(), key: z.string() }).meta({ id: 'NewWriteKey' }),
     errors: ['idempotency_key_reused'],
-    handle(services, { body, caller, headers, request_id, ip }) {
+    handle(services, request) {
+      const { body, caller, headers } = request;
       return writeOnce(services, { caller, operation: 'createWriteKey', body, headers }, async (trx) => {
         const made = await createWriteKey({ db: trx, seal: services.seal }, body);
-        const { client_id } = caller;
-        const actor = { actor_kind: 'client' as const, actor_id: client_id, client_id, ip, request_id };
-        await recordAudit(trx, {
-          ...actor,
-          action: 'write_key.created',
-          details: { write_key_id: made.id, kind: body.kind },
-        });
+        const details = { write_key_id: made.id, kind: body.kind };
+        await recordAudit(trx, { ...actorOf(request), action: 'write_key.created', details });
         return made;
       });
     },
