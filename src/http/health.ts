@@ -3,7 +3,7 @@ import Router from '@koa/router';
 import type { Database } from '../database.ts';
 import type { RequestState } from './server.ts';
 
-export type Health = { router: Router<RequestState>; setReady(ready: boolean, reason?: string): void };
+export type Health = { router: Router<RequestState>; setReady(ready: boolean): void };
 
 export function createHealth({ db }: { db: Database }): Health {
   let refused: string | undefined = 'starting';
@@ -24,8 +24,8 @@ export function createHealth({ db }: { db: Database }): Health {
   });
   return {
     router,
-    setReady(ready, reason = 'stopping') {
-      refused = ready ? undefined : reason;
+    setReady(ready) {
+      refused = ready ? undefined : 'stopping';
     },
   };
 }

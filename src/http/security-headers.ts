@@ -23,16 +23,17 @@ export function contentSecurityPolicy(formAction: string[] = []): string {
 }
 
 export function securityHeaders({ https }: { https: boolean }): Middleware {
+  const headers = {
+    'Content-Security-Policy': contentSecurityPolicy(),
+    'X-Content-Type-Options': 'nosniff',
+    'X-Frame-Options': 'DENY',
+    'Referrer-Policy': 'no-referrer',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Permissions-Policy': 'camera=(), microphone=(), geolocation=()',
+    ...(https && { 'Strict-Transport-Security': 'max-age=63072000; includeSubDomains' }),
+  };
   return async (ctx, next) => {
-    ctx.set({
-      'Content-Security-Policy': contentSecurityPolicy(),
-      'X-Content-Type-Options': 'nosniff',
-      'X-Frame-Options': 'DENY',
-      'Referrer-Policy': 'no-referrer',
-      'Cross-Origin-Opener-Policy': 'same-origin',
-      'Permissions-Policy': 'camera=(), microphone=(), geolocation=()',
-    });
-    if (https) ctx.set('Strict-Transport-Security', 'max-age=63072000; includeSubDomains');
+    ctx.set(headers);
     await next();
   };
 }
