@@ -7,18 +7,13 @@ import type { I18n, Translate } from '../http/i18n.ts';
 import type { Render } from '../http/render.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
+import type { EnginePages } from '../oidc/configuration.ts';
 import type { WayBack } from './step.ts';
 import { formTarget } from './visit.ts';
 import { duration } from './wait.ts';
 
-export type Pages = {
+export type Pages = EnginePages & {
   error(ctx: Context, error: AppError, extra?: { back?: WayBack | undefined }): void;
-  /** Engine hooks: renderError, logoutSource, postLogoutSuccessSource. */
-  renderError(ctx: KoaContextWithOIDC, out: { error: string; error_description?: string }, error: Error): void;
-  renderLogout(ctx: KoaContextWithOIDC, form: string): void;
-  renderLogoutDone(ctx: KoaContextWithOIDC): void;
-  /** Around the engine: the last word on what it is about to answer. */
-  settle(ctx: KoaContextWithOIDC): void;
 };
 
 export function createPages({ render, i18n }: { render: Render; i18n: I18n }): Pages {
