@@ -5,7 +5,8 @@
 import { fail } from '../errors.ts';
 import type { Context, Middleware } from '../http/server.ts';
 
-const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
+/** The names of this machine. */
+export const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 function hostOf(address: string): string {
   return URL.canParse(address) ? new URL(address).hostname : '';

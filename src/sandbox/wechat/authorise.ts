@@ -2,6 +2,7 @@
  * The authorise pages of open.weixin.qq.com: what is asked there, whether WeChat would show it, and where WeChat sends the
  * browser when the person agrees. Drawn in pages.ts, driven by programs through /people/{id}/confirm.
  */
+import { loopback } from '../guard.ts';
 import type { Parts } from '../parts.ts';
 import type { Person, WechatApp } from '../state.ts';
 
@@ -51,8 +52,6 @@ export function readAuthorisePage({ state }: Pick<Parts, 'state'>, url: URL): Au
   if (stateText !== undefined && Buffer.byteLength(stateText) > 128) return 'state_too_long';
   return { kind: page.kind, app, redirect_uri, scope, state: stateText };
 }
-
-const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /** 授权回调域 is a bare host name: no scheme, port or path. The names of this machine count as one. */
 function isOfDomain(hostname: string, domain: string): boolean {
