@@ -7,8 +7,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { createWriteKey } from '../../src/events/write-keys.ts';
 import { createClient } from '../../src/oidc/clients.ts';
-import { freePorts, runningApp } from '../helpers/app.ts';
+import { runningApp } from '../helpers/app.ts';
 import { openBrowser, watchedPage } from '../helpers/browser.ts';
+import { freePorts } from '../helpers/ports.ts';
 
 const { config, db, seal } = await runningApp();
 const services = { db, seal };

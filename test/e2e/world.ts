@@ -2,13 +2,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { freePorts } from '../helpers/ports.ts';
 
 export type World = {
   heyi: string;
@@ -25,7 +25,7 @@ export type World = {
 
 export async function startWorld(): Promise<World> {
   const { url } = await testDatabase();
-  const [port, sandboxPort, demoPort] = await freePorts();
+  const [port, sandboxPort, demoPort] = await freePorts(3);
   const dataDir = mkdtempSync(join(tmpdir(), 'heyi-e2e-'));
   const child = spawn(process.execPath, ['src/main.ts', '--json'], {
     cwd: projectRoot,
@@ -108,22 +108,4 @@ async function stop(child: ChildProcess): Promise<void> {
   const cut = setTimeout(() => child.kill('SIGKILL'), 15_000);
   await gone;
   clearTimeout(cut);
-}
-
-/** Taken together, so that they differ. */
-async function freePorts(): Promise<[number, number, number]> {
-  const servers = await Promise.all([0, 1, 2].map(() => taken()));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return address && typeof address === 'object' ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  const [a = 0, b = 0, c = 0] = ports;
-  return [a, b, c];
-}
-
-async function taken() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return server;
 }

@@ -1,6 +1,5 @@
 /** The whole product as `npm start` wires it, sandbox and demo included, on free ports and a database of its own. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -10,6 +9,7 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal, type Seal } from '../../src/seal.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
+import { freePorts } from './ports.ts';
 
 export type RunningApp = TestDatabase & {
   config: Config;
@@ -42,18 +42,4 @@ export async function runningApp(
   });
   const { firstAdminUrl } = await app.start();
   return { ...place, config, seal: createSeal(config.secret), firstAdminUrl };
-}
-
-/** Held together until all are known, so that no two are the same. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { freePorts, runningApp } from '../helpers/app.ts';
+import { runningApp } from '../helpers/app.ts';
+import { freePorts } from '../helpers/ports.ts';
 
 const [port] = await freePorts(1);
 const { config } = await runningApp({ METRICS_PORT: String(port), SANDBOX: 'off' });

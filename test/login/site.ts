@@ -17,6 +17,7 @@ import { createOidc } from '../../src/oidc/provider.ts';
 import { aliyunBehaviour, aliyunKey, fakeServer } from '../connectors/fakes.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { freePort } from '../helpers/ports.ts';
 
 export async function openSite({ sandbox = false } = {}) {
   const { db, url: databaseUrl } = await testDatabase();
@@ -112,15 +113,6 @@ export function authorizeUrl(site: Site, parameters: Record<string, string> = {}
     ...parameters,
   });
   return `${site.origin}/authorize?${query}`;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** The client's side: one page at every address, so that a browser ends somewhere. */

@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { freePort } from '../helpers/ports.ts';
 import * as project from './project.ts';
 
 // Real processes, on machines that may be busy.
@@ -115,7 +116,7 @@ describe('heyi doctor', () => {
     const other = json((await heyi(['doctor', '--json'], { HEYI_SECRET: 'c'.repeat(40) })).out);
     expect(other.checks).toContainEqual(expect.objectContaining({ check: 'HEYI_SECRET', state: 'fail' }));
     expect(other.checks).toContainEqual(expect.objectContaining({ check: 'PUBLIC_URL', state: 'warn' }));
-    const url = `postgres://heyi:x@127.0.0.1:${await project.freePort()}/heyi`;
+    const url = `postgres://heyi:x@127.0.0.1:${await freePort()}/heyi`;
     const away = await heyi(['doctor', '--json'], { DATABASE_URL: url });
     expect(away.code).toBe(1);
     expect(json(away.out).checks).toContainEqual(

@@ -3,6 +3,7 @@ import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { freePort } from '../helpers/ports.ts';
 import * as project from './project.ts';
 
 // Real processes, on machines that may be busy.
@@ -71,7 +72,7 @@ describe('a start that cannot be', () => {
   });
 
   it('says that the database of DATABASE_URL cannot be reached, without its password', async () => {
-    const port = await project.freePort();
+    const port = await freePort();
     const said = await refusal({ DATABASE_URL: `postgres://heyi:hunter2secret@127.0.0.1:${port}/heyi` });
     expect(said).toMatch(new RegExp(`^The database 127.0.0.1:${port}/heyi cannot be reached .*DATABASE_URL`));
     expect(said).not.toContain('hunter2secret');

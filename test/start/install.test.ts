@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, w
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
-import { cloneProject, freePort, run, temporaryFolder } from './project.ts';
+import { freePort } from '../helpers/ports.ts';
+import { cloneProject, run, temporaryFolder } from './project.ts';
 
 const base = temporaryFolder();
 let folder: string;

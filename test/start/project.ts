@@ -11,10 +11,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { projectRoot } from '../../src/config.ts';
+import { freePorts } from '../helpers/ports.ts';
 
 const leftOut = new Set(['node_modules', '.git', 'data', 'bench', 'test', 'test-results', '.install']);
 
@@ -35,19 +35,11 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 export type Settings = Record<string, string>;
 
 /** Settings of a server of its own: free ports and a data folder. */
 export async function ownSettings(dataDir: string): Promise<Settings & { PORT: string; DATA_DIR: string }> {
-  const [port, sandbox, demo] = [await freePort(), await freePort(), await freePort()];
+  const [port, sandbox, demo] = await freePorts(3);
   mkdirSync(dataDir, { recursive: true });
   return {
     DATA_DIR: dataDir,
