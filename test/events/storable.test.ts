@@ -1,0 +1,44 @@
+import { assert, jsonValue, property, string, uniqueArray } from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { exceededBound, storableJson, storableText } from '../../src/events/storable.ts';
+import { testDatabase } from '../helpers/database.ts';
+
+const { db } = await testDatabase();
+const anyText = string({ unit: 'binary', maxLength: 20 });
+
+describe('F6: whatever a stranger sends', () => {
+  it('is stored as it was, but for what PostgreSQL cannot hold', async () => {
+    const values: unknown[] = [];
+    assert(
+      property(jsonValue({ stringUnit: 'binary' }), (value) => void values.push(value)),
+      { numRuns: 500 },
+    );
+    // Half a surrogate pair and a NUL, as text, in a list, and as a name.
+    for (const text of ['\0', '\ud800', 'a\udc00b', '\ud83d\ude00', '\\u0000'])
+      values.push(text, [text], { [text]: text });
+    const { rows } = await db.raw('select ?::jsonb as stored', [storableJson(values)]);
+    expect(rows[0].stored).toHaveLength(values.length);
+    expect(rows[0].stored.at(-1)).toEqual({ '\\u0000': '\\u0000' });
+  });
+
+  it('becomes text that a second cleaning leaves alone', () => {
+    assert(
+      property(uniqueArray(anyText), (texts) => {
+        for (const text of texts) {
+          const clean = storableText(text);
+          expect(clean.isWellFormed() && !clean.includes('\0')).toBe(true);
+          expect(storableText(clean)).toBe(clean);
+        }
+      }),
+    );
+  });
+
+  it('is measured without a fault, however it is nested', () => {
+    assert(
+      property(jsonValue({ maxDepth: 40 }), (value) => {
+        const bound = exceededBound({ value });
+        if (bound === undefined) expect(Buffer.byteLength(JSON.stringify({ value }))).toBeLessThanOrEqual(32_768);
+      }),
+    );
+  });
+});
