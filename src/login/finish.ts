@@ -10,6 +10,7 @@ import type { Clock } from '../clock.ts';
 import type { Proof } from '../connectors/contract.ts';
 import { hasAgreed, recordConsents } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
+import { claimHeldEvents } from '../events/jobs.ts';
 import type { Context } from '../http/server.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
@@ -45,6 +46,7 @@ export async function finishSignIn(
     create: true,
     context: { channel, client_id, ip, request_id },
   });
+  if (resolution.linked.length) await claimHeldEvents(deps.db, resolution.sub);
   await keepAgreement(ctx, deps, visit, resolution, channel);
   await recordAudit(deps.db, {
     action: 'subject.signed_in',

@@ -12,6 +12,7 @@
 import type { Connectors, Proof } from '../connectors/contract.ts';
 import { type Consent, parseConsents } from '../consent/consent.ts';
 import { AppError } from '../errors.ts';
+import { claimHeldEvents } from '../events/jobs.ts';
 import type { Limits } from '../http/limits.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
@@ -72,6 +73,7 @@ export function createTokenExchange(deps: ExchangeDependencies) {
       limits.assertAllowed(ctx.state.ip);
       const proven = await prove(deps, client, request).catch((error) => limits.count(ctx.state.ip, client, error));
       const resolution = await resolve(deps, ctx, client, request, proven);
+      if (resolution.linked.length) await claimHeldEvents(deps.db, resolution.sub);
       await keepConsents(deps, ctx, request.consents, resolution.sub);
       const grant_id = await issueTokens(deps, ctx, resolution.sub, request.access, {
         issued_token_type: accessTokenType,
