@@ -125,8 +125,14 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
   }
   const sandbox = given.SANDBOX ? given.SANDBOX === 'on' : !production && loopback;
   if (production && sandbox) faults.push('SANDBOX MUST NOT be on in production: it signs anybody in as anybody');
-  const warnings =
-    sandbox && !loopback ? ['SANDBOX is on at a public address: everybody who reaches it can sign in as anybody.'] : [];
+  const host = raw.HOST ?? (production ? '::' : '127.0.0.1');
+  const warnings: string[] = [];
+  if (sandbox && !loopback)
+    warnings.push('SANDBOX is on at a public address: everybody who reaches it can sign in as anybody.');
+  else if (sandbox && !loopbackNames.has(host) && host !== '::1')
+    warnings.push(
+      `SANDBOX is on and HOST is ${host}: the demo's secrets are public, and whoever reaches this port can read what is stored with them.`,
+    );
 
   const roles = raw.ROLES.split(',').map((role) => role.trim());
   const unknownRole = roles.find((role) => role !== 'web' && role !== 'worker');
@@ -149,7 +155,7 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
   return {
     production,
     port: raw.PORT,
-    host: raw.HOST ?? (production ? '::' : '127.0.0.1'),
+    host,
     publicUrl: origin?.origin ?? publicUrl,
     databaseUrl: raw.DATABASE_URL,
     databasePool: raw.DATABASE_POOL,

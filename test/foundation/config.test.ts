@@ -42,6 +42,11 @@ describe('settings', () => {
 
   it('warns of a sandbox that others can reach', () => {
     expect(load({ PUBLIC_URL: 'https://id.example.com', SANDBOX: 'on' }).warnings).toHaveLength(1);
+    expect(load({ HOST: '0.0.0.0' }).warnings).toEqual([
+      expect.stringMatching(/HOST is 0\.0\.0\.0.*secrets are public/),
+    ]);
+    expect(load({ HOST: '0.0.0.0', SANDBOX: 'off' }).warnings).toEqual([]);
+    for (const HOST of ['localhost', '127.0.0.1', '::1']) expect(load({ HOST }).warnings).toEqual([]);
     expect(load({}).warnings).toEqual([]);
   });
 
