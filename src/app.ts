@@ -56,7 +56,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const limits = createLimits({ db, seal });
   const connectors = createConnectors({ db, clock, log, seal, limits, smsRegions: config.smsRegions });
 
-  const i18n = createI18n();
+  const i18n = createI18n({ https });
   const csrf = createCsrf({ seal, publicUrl });
   const render = createRender({ i18n, csrf });
   const pages = createPages({ render, i18n });

@@ -22,7 +22,7 @@ export type I18n = {
 
 const cookie = 'heyi_lang';
 
-export function createI18n(): I18n {
+export function createI18n({ https = false } = {}): I18n {
   const instance = load();
   return {
     languageOf(ctx) {
@@ -38,7 +38,10 @@ export function createI18n(): I18n {
       return (key, values) => translate(key, values ?? {});
     },
     remember: (ctx, language) =>
-      void ctx.append('Set-Cookie', `${cookie}=${language}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly`),
+      void ctx.append(
+        'Set-Cookie',
+        `${cookie}=${language}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax${https ? '; Secure' : ''}`,
+      ),
   };
 }
 
