@@ -122,6 +122,18 @@ describe('who somebody is comes from a proof, never from a claim', () => {
     for (const { status } of statuses) expect(status).toBe(200);
     expect(await eventsOf(victim.sub)).toEqual({});
   });
+  it('nor do they wait for somebody who has not come yet, unless a server sent them (F15)', async () => {
+    const thief = await person();
+    const phone = freshPhone();
+    const context = { externalIds: [externalPhone(phone)] };
+    await track(publicKey, { event: 'planted_by_public_key', anonymousId: 'thief-4', context });
+    await track(bearer(thief.tokens.access_token), { event: 'planted_by_token', anonymousId: 'thief-4', context });
+    await track(basic('demo-server-key', ''), { event: 'kept_by_server', context });
+    const { body } = await attacker.redeem(await attacker.signIn('sms', phone));
+    const events = await eventsOf(String(claimsOf(body.id_token).sub));
+    expect(Object.keys(events).filter((name) => name.startsWith('planted'))).toEqual([]);
+    expect(Object.keys(await eventsOf(thief.sub))).toEqual(['planted_by_token']);
+  });
   it('an ID token binds only where it was issued, and only a true one', async () => {
     const victim = await person();
     const id_token = String(victim.tokens.id_token);
