@@ -37,21 +37,29 @@ const secretParameters = [
   ...['code', 'js_code', 'phone_code', 'wechat_code'],
 ].join('|');
 
-/** Each is linear in the length of the text: a path of 16 kB is anybody's to send (threat G8). */
-const masks: [pattern: RegExp, mask: string][] = [
+/**
+ * Each is linear in the length of the text: a path of 16 kB is anybody's to send (threat G8). Most lines have nothing to mask, and
+ * a look for the `sign` that no match is without costs a tenth of the pattern.
+ */
+const masks: { sign: string; pattern: RegExp; mask: string }[] = [
   // A one-time link and a write key are part of a path; signed tokens get into one by mistake.
-  [/(\/admin\/setup\/|\/v1\/projects\/)[^/\s"?]+/g, '$1[redacted]'],
-  [/(?<![\w-])eyJ[\w-]+(?:\.[\w-]*){1,4}/g, '[redacted]'],
-  [new RegExp(`\\b(${secretParameters})=[^&\\s"']+`, 'gi'), '$1=[redacted]'],
+  { sign: '/admin/setup/', pattern: /(\/admin\/setup\/)[^/\s"?]+/g, mask: '$1[redacted]' },
+  { sign: '/v1/projects/', pattern: /(\/v1\/projects\/)[^/\s"?]+/g, mask: '$1[redacted]' },
+  { sign: 'eyJ', pattern: /(?<![\w-])eyJ[\w-]+(?:\.[\w-]*){1,4}/g, mask: '[redacted]' },
+  { sign: '=', pattern: new RegExp(`\\b(${secretParameters})=[^&\\s"']+`, 'gi'), mask: '$1=[redacted]' },
   // As it is stored (+86139…), as gateways spell it (86139…), as people do (139…).
-  [/(?<!\d)((?:\+|00)?86)?(1[3-9]\d)\d{4}(\d{4})(?!\d)/g, '$1$2****$3'],
-  [/\+(\d{3})\d{3,9}(\d{3})(?!\d)/g, '+$1****$2'],
-  [/(?<![\w.+-])([\w+])[\w.+-]*(@|%40)(?=[\w-]+\.)/g, '$1***$2'],
+  { sign: '1', pattern: /(?<!\d)((?:\+|00)?86)?(1[3-9]\d)\d{4}(\d{4})(?!\d)/g, mask: '$1$2****$3' },
+  { sign: '+', pattern: /\+(\d{3})\d{3,9}(\d{3})(?!\d)/g, mask: '+$1****$2' },
+  { sign: '@', pattern: /(?<![\w.+-])([\w+])[\w.+-]*@(?=[\w-]+\.)/g, mask: '$1***@' },
+  { sign: '%40', pattern: /(?<![\w.+-])([\w+])[\w.+-]*%40(?=[\w-]+\.)/g, mask: '$1***%40' },
 ];
 
 /** Masks what is personal or secret inside free text: phone numbers, e-mail addresses, tokens, the secrets of query strings. */
 export function scrub(text: string): string {
-  return masks.reduce((masked, [pattern, mask]) => masked.replace(pattern, mask), text);
+  return masks.reduce(
+    (masked, { sign, pattern, mask }) => (masked.includes(sign) ? masked.replace(pattern, mask) : masked),
+    text,
+  );
 }
 
 export function createLogger(options: { level: string; destination?: Writable }): Logger {
