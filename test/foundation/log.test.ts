@@ -23,6 +23,16 @@ describe('G1: the log', () => {
     expect(text).toContain('kept');
   });
 
+  it('leaves them out in lists, in children, deep down and in what an error carries, and says its code', () => {
+    const error = Object.assign(new Error('refused'), { code: '57P01', body: { id_token: 'it-2' }, token: 'tk-3' });
+    const deep = { a: { b: { c: { d: { e: { f: 'fathomless' } } } } } };
+    const text = logged((log) =>
+      log.child({ secret: 'sc-4' }).error({ err: error, list: [{ otp: '482913' }], other: { error }, ...deep }, 'x'),
+    );
+    for (const secret of ['it-2', 'tk-3', 'sc-4', '482913', 'fathomless']) expect(text).not.toContain(secret);
+    expect(JSON.parse(text).err).toMatchObject({ type: 'Error', message: 'refused', code: '57P01' });
+  });
+
   it('masks phone numbers and secrets of addresses inside errors', () => {
     const error = new Error(
       'GET https://api.weixin.qq.com/sns/jscode2session?appid=wx1&secret=topsecret&js_code=abc failed for 13800138000',
