@@ -1,4 +1,7 @@
-/** The console's two cookies, sealed: the sign-in under way, and the session (30 idle minutes, threat D21). The role is read anew at each request. */
+/**
+ * The console's two cookies, sealed: the sign-in under way, and the session (30 idle minutes and 12 hours at most, threat D21: a copied
+ * cookie does not live as long as somebody uses it). The role is read anew at each request.
+ */
 import type { Clock } from '../clock.ts';
 import type { Context } from '../http/server.ts';
 import type { Seal } from '../seal.ts';
@@ -6,6 +9,7 @@ import type { Seal } from '../seal.ts';
 export type Flow = { verifier: string; state: string; nonce: string; invitation?: string };
 
 const sessionSeconds = 30 * 60;
+const longestSeconds = 12 * 60 * 60;
 const flowSeconds = 15 * 60;
 
 export function createAdminCookies({ seal, clock, https }: { seal: Seal; clock: Clock; https: boolean }) {
@@ -25,9 +29,17 @@ export function createAdminCookies({ seal, clock, https }: { seal: Seal; clock: 
   };
   const sealed = (name: string, value: object, seconds: number) =>
     seal.seal(JSON.stringify({ ...value, expires_at: epochSeconds() + seconds }), `cookie ${name}`);
+  const writeSession = (ctx: Context, sub: string, ends_at: number) => {
+    const seconds = Math.min(sessionSeconds, ends_at - epochSeconds());
+    write(ctx, 'heyi_admin', sealed('heyi_admin', { sub, ends_at }, seconds), seconds);
+  };
   return {
-    writeSession: (ctx: Context, sub: string) =>
-      write(ctx, 'heyi_admin', sealed('heyi_admin', { sub }, sessionSeconds), sessionSeconds),
+    beginSession: (ctx: Context, sub: string) => writeSession(ctx, sub, epochSeconds() + longestSeconds),
+    /** Another 30 minutes, but not beyond the end that the sign-in set. */
+    renewSession(ctx: Context): void {
+      const session = read(ctx, 'heyi_admin');
+      if (session?.ends_at) writeSession(ctx, String(session.sub), Number(session.ends_at));
+    },
     readSession: (ctx: Context) => read(ctx, 'heyi_admin')?.sub as string | undefined,
     clearSession: (ctx: Context) => write(ctx, 'heyi_admin', '', 0),
     writeFlow: (ctx: Context, flow: Flow) =>

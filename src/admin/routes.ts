@@ -72,7 +72,7 @@ export function adminRoutes(deps: AdminDependencies): Router<RequestState> {
     if (standing?.status !== 'active') return startSignIn(ctx, deps, cookies);
     const role = await roleOf(db, standing.sub);
     if (!role) ctx.status = 403;
-    else cookies.writeSession(ctx, standing.sub);
+    else cookies.renewSession(ctx);
     render(ctx, 'admin/home', { role, sub: standing.sub });
   });
 
@@ -82,7 +82,7 @@ export function adminRoutes(deps: AdminDependencies): Router<RequestState> {
     const sub = await finishSignIn(ctx, deps, flow);
     if (flow.invitation) await acceptInvitation({ db, seal }, flow.invitation, sub);
     await acceptEmailInvitations({ db, seal }, sub);
-    cookies.writeSession(ctx, sub);
+    cookies.beginSession(ctx, sub);
     ctx.redirect('/admin');
   });
 
