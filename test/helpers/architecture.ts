@@ -18,7 +18,7 @@ const rows: string[][] = [
   ['account', 'activation', 'loyalty', 'insights'],
   ['admin', 'api'],
   ['sandbox'],
-  ['app', 'main', 'cli', 'runtime', 'lifecycle', 'start-faults'],
+  ['app', 'main', 'cli', 'lifecycle', 'start-faults'],
 ];
 const foundation = 0;
 const entries = rows.length - 1;
