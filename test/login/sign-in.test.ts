@@ -175,7 +175,7 @@ describe('another code', () => {
     const early = await visitor.submit(formTo(page, '/resend'));
     expect(early.status).toBe(429);
     expect(Number(early.headers.get('retry-after'))).toBeGreaterThan(50);
-    expect(early.html).toMatch(/请在\d+ 秒后再试/);
+    expect(early.html).toMatch(/请在 \d+ 秒后再试/);
     const out = await visitor.follow(await visitor.submit(formTo(early, '/verify'), { code: lastCode(phone) }));
     expect(callback(out).searchParams.get('code')).toBeTruthy();
   });
