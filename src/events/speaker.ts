@@ -25,11 +25,11 @@ export type Speaker = Source &
 
 export type TokenReader = (
   bearer: string,
-) => Promise<{ sub?: string | undefined; client_id: string; channel: string | null } | undefined>;
+) => Promise<{ sub?: string | undefined; client_id: string; scopes: string[]; channel: string | null } | undefined>;
 
 type Services = { writeKeys: WriteKeys; readToken: TokenReader };
 
-/** The header's word. Undefined when there is none: the body may hold a write key. @throws unauthorized | unknown_write_key */
+/** The header's word. Undefined when there is none: the body may hold a write key. @throws unauthorized | forbidden | unknown_write_key */
 export async function speakerOfHeader(services: Services, header: string): Promise<Speaker | undefined> {
   if (!header) return undefined;
   const [, scheme = '', credential = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? [];
@@ -39,11 +39,12 @@ export async function speakerOfHeader(services: Services, header: string): Promi
   return speakerOfKey(services, key);
 }
 
-/** @throws unauthorized */
+/** @throws unauthorized | forbidden (another program was let read, not speak for the person) */
 async function speakerOfToken({ writeKeys, readToken }: Services, bearer: string): Promise<Speaker> {
   const token = await readToken(bearer);
   // A program's token has no person: programs use a server key.
   if (!token?.sub) throw fail('unauthorized');
+  if (!token.scopes.includes('events:write')) throw fail('forbidden');
   const source = await writeKeys.tokenSource(token.client_id);
   const channel = token.channel ?? source.channel ?? 'server';
   return { kind: 'token', sub: token.sub, ...source, source_id: source.id, channel };

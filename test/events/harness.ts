@@ -14,7 +14,7 @@ export const seal = createSeal('a secret of at least thirty-two characters');
 export const log = createLogger({ level: process.env.DEBUG_LOG ?? 'silent' });
 const website = 'https://www.example.com';
 
-type Token = { sub?: string; client_id: string; channel: string | null };
+type Token = { sub?: string; client_id: string; channel: string | null; scopes?: string[] };
 export type Answer = {
   status: number;
   headers: Headers;
@@ -36,7 +36,10 @@ export async function eventsApp(
     log,
     publicUrl,
     keyOf: (identity) => keyOf(seal, identity),
-    readToken: async (bearer) => tokens.get(bearer),
+    readToken: async (bearer) => {
+      const token = tokens.get(bearer);
+      return token && { scopes: ['events:write'], ...token };
+    },
     readIdToken: async (jwt) => idTokens.get(jwt),
   });
   const koa = createKoa({ log, trustProxy: false, https: false });

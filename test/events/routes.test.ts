@@ -202,6 +202,19 @@ describe('401', () => {
   });
 });
 
+describe('403', () => {
+  it('for a token that may read about its person but not speak for them', async () => {
+    app.tokens.set('reader', {
+      sub: crypto.randomUUID(),
+      client_id: 'partner',
+      channel: null,
+      scopes: ['openid', 'me:read'],
+    });
+    const answer = await app.send('/v1/track', track(), bearer('reader'));
+    expect(answer).toMatchObject({ status: 403, body: { error: { code: 'forbidden' } } });
+  });
+});
+
 describe('405 and 404', () => {
   it('F2: a public key cannot read or delete', async () => {
     for (const method of ['GET', 'DELETE', 'PUT'])
