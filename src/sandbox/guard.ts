@@ -12,10 +12,15 @@ function hostOf(address: string): string {
   return URL.canParse(address) ? new URL(address).hostname : '';
 }
 
-/** @throws forbidden for a foreign Host, and for a foreign Origin (which browsers send with every post and cross-site fetch) */
-export const localOnly: Middleware = (ctx, next) => {
+/** @throws forbidden for a foreign Host: another site's name that was made to lead to this machine */
+export const localHost: Middleware = (ctx, next) => {
   if (!loopback.has(hostOf(`http://${ctx.get('host')}`)))
     throw fail('forbidden', { message: 'The sandbox answers to localhost only.' });
+  return next();
+};
+
+/** @throws forbidden for a foreign Origin (which browsers send with every post and cross-site fetch) */
+export const localOrigin: Middleware = (ctx, next) => {
   const origin = ctx.get('origin');
   if (origin && !loopback.has(hostOf(origin)))
     throw fail('forbidden', { message: 'Pages of other sites may not use the sandbox.' });

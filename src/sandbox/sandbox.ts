@@ -10,7 +10,7 @@ import { StartupError } from '../errors.ts';
 import { createKoa, type Listener, listen } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import { mountControls } from './controls.ts';
-import { crossOriginControls, localOnly } from './guard.ts';
+import { crossOriginControls, localHost, localOrigin } from './guard.ts';
 import { type Smtp, startSmtp } from './mail/smtp.ts';
 import { mountPages, pageOfError } from './pages.ts';
 import { createParts } from './parts.ts';
@@ -53,7 +53,7 @@ export function createSandbox({ port, dataDir, clock, log, production = false }:
   router.all('/api.weixin.qq.com/*rest', (ctx) => parts.respond(ctx, 40066));
 
   const koa = createKoa({ log, trustProxy: false, https: false, errorPage: pageOfError });
-  koa.use(localOnly).use(crossOriginControls).use(router.routes());
+  koa.use(localHost).use(localOrigin).use(crossOriginControls).use(router.routes());
   let http: Listener | undefined;
   let smtp: Smtp | undefined;
   return {

@@ -1,4 +1,5 @@
 /** The demo website as a careful OIDC client: what it refuses, and what it does while Heyi is away. */
+import { get } from 'node:http';
 import { afterAll, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { createLogger } from '../../src/log.ts';
@@ -87,6 +88,17 @@ describe('the way to Heyi', () => {
 });
 
 describe('forms and pages', () => {
+  test('answer under no other name than this machine’s: a foreign site’s name may be made to lead here', async () => {
+    const { port } = new URL(world.demo);
+    const answer = await new Promise<number | undefined>((resolve, reject) => {
+      get({ port, host: '127.0.0.1', headers: { host: 'evil.example' } }, ({ statusCode }) => resolve(statusCode)).on(
+        'error',
+        reject,
+      );
+    });
+    expect(answer).toBe(403);
+  });
+
   test('a form of another session is refused', async () => {
     const [mine, other] = [visitor(world.demo), visitor(world.demo)];
     await mine.send('/');

@@ -4,6 +4,7 @@
  */
 import type { AppError } from '../../errors.ts';
 import { type Context, createKoa, type Listener, listen } from '../../http/server.ts';
+import { localHost } from '../guard.ts';
 import { createHeyiApi } from './heyi-api.ts';
 import { miniprogramRoutes } from './miniprogram.ts';
 import { createPages, demoAssets, demoPolicy } from './pages.ts';
@@ -31,6 +32,7 @@ export function createDemo(options: DemoOptions): Demo {
         https: false,
         errorPage: (ctx, error) => errorPage(parts, ctx, error),
       });
+      koa.use(localHost);
       koa.use(demoPolicy(settings));
       koa.use(demoAssets());
       koa.use(keepBound(parts));
