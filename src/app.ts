@@ -89,7 +89,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       csrf,
       render,
       publicUrl,
-      fetchSelf: selfFetch({ publicUrl, port: () => listener?.port ?? config.port }),
+      fetchSelf: selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port }),
     }),
   ];
   const metrics = config.metricsPort === undefined ? undefined : createMetrics();

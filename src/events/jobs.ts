@@ -30,9 +30,17 @@ export async function preparePartitions(db: Knex, clock: Clock): Promise<void> {
   }
 }
 
-/** Called when a person signs in or gains an identity: a server's events about them may have been waiting. */
-export async function claimHeldEvents(db: Knex, sub: string): Promise<number> {
-  return claimHeld(db, sub);
+/**
+ * Called when a sign-in gave a person an identity: a server's events about them may have been waiting. It never fails the
+ * sign-in, whose proof is spent by now: the job below does it within a minute.
+ */
+export async function claimHeldEvents({ db, log }: { db: Knex; log: Logger }, sub: string): Promise<number> {
+  try {
+    return await claimHeld(db, sub);
+  } catch (error) {
+    log.warn({ err: error }, 'events: held events are claimed later');
+    return 0;
+  }
 }
 
 /** The same for everybody: an identity that appeared while its event was being stored was missed by both. */

@@ -12,13 +12,14 @@ import { hasAgreed, recordConsents } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
 import { claimHeldEvents } from '../events/jobs.ts';
 import type { Context } from '../http/server.ts';
+import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
 import { findByIdentity } from '../subjects/subjects.ts';
 import { policyVersion } from './privacy.ts';
 import type { Visit } from './visit.ts';
 
-export type FinishDependencies = { db: Database; seal: Seal; clock: Clock; oidc: { provider: Provider } };
+export type FinishDependencies = { db: Database; seal: Seal; clock: Clock; log: Logger; oidc: { provider: Provider } };
 
 /** True when this person has agreed to the policy in force, now or earlier, in whichever browser. */
 export async function policyIsAgreed({ db, seal }: FinishDependencies, visit: Visit, proof: Proof): Promise<boolean> {
@@ -46,7 +47,7 @@ export async function finishSignIn(
     create: true,
     context: { channel, client_id, ip, request_id },
   });
-  if (resolution.linked.length) await claimHeldEvents(deps.db, resolution.sub);
+  if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);
   await keepAgreement(ctx, deps, visit, resolution, channel);
   await recordAudit(deps.db, {
     action: 'subject.signed_in',

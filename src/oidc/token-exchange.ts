@@ -73,7 +73,7 @@ export function createTokenExchange(deps: ExchangeDependencies) {
       limits.assertAllowed(ctx.state.ip);
       const proven = await prove(deps, client, request).catch((error) => limits.count(ctx.state.ip, client, error));
       const resolution = await resolve(deps, ctx, client, request, proven);
-      if (resolution.linked.length) await claimHeldEvents(deps.db, resolution.sub);
+      if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);
       await keepConsents(deps, ctx, request.consents, resolution.sub);
       const grant_id = await issueTokens(deps, ctx, resolution.sub, request.access, {
         issued_token_type: accessTokenType,

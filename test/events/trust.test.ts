@@ -183,9 +183,9 @@ describe('F15: somebody nobody knows yet', () => {
     expect(JSON.stringify(await db('held_event_identities'))).not.toContain('13900139011');
     const person = await addSubject(db);
     await addIdentity(person, { kind: 'phone', issuer: '', external_id: phone(11) });
-    expect(await claimHeldEvents(db, wang)).toBe(0);
-    expect(await claimHeldEvents(db, person)).toBe(1);
-    expect(await claimHeldEvents(db, person)).toBe(0);
+    expect(await claimHeldEvents({ db, log }, wang)).toBe(0);
+    expect(await claimHeldEvents({ db, log }, person)).toBe(1);
+    expect(await claimHeldEvents({ db, log }, person)).toBe(0);
     expect((await timeline(db, person)).data).toMatchObject([
       { message_id: messageId, event: 'order_paid', trust: 'server' },
     ]);
@@ -196,7 +196,7 @@ describe('F15: somebody nobody knows yet', () => {
     await sendOne(about(phone(12)), basic(serverKey));
     const person = await addSubject(db);
     await addIdentity(person, { kind: 'phone', issuer: '', external_id: phone(12) });
-    const claims = await Promise.all(Array.from({ length: 8 }, () => claimHeldEvents(db, person)));
+    const claims = await Promise.all(Array.from({ length: 8 }, () => claimHeldEvents({ db, log }, person)));
     expect(claims.reduce((a, b) => a + b)).toBe(1);
     const activity = await db('subject_activity').where({ subject_id: person });
     expect(activity.map(({ n }) => n)).toEqual([1]);

@@ -12,6 +12,7 @@ import {
   bearer,
   clientKey,
   eventsApp,
+  log,
   seal,
   seedKeys,
   serverKey,
@@ -158,7 +159,7 @@ describe('the profile', () => {
       verified_at: db.fn.now(),
       last_used_at: db.fn.now(),
     });
-    await claimHeldEvents(db, sub);
+    await claimHeldEvents({ db, log }, sub);
     await expectProfile(sub, { events_total: 1, channels: { server: { counts: { order_paid: 1 } } } });
   });
 
