@@ -87,7 +87,8 @@ export function createConnectors(services: ConnectorServices): Connectors {
     },
     async configure({ id, connector, settings, source = 'operator' }) {
       await save({ db, seal }, check({ id, connector, settings }), source);
-      log.info({ connector: id, source }, 'connectors: configured');
+      // At every start with the sandbox: news to nobody.
+      log[source === 'sandbox' ? 'debug' : 'info']({ connector: id, source }, 'connectors: configured');
     },
     disableSandbox: () => disableSandboxConnectors(db),
   };
