@@ -27,6 +27,8 @@ export type Proof = {
   connector: string;
   identities: Identity[];
   profile?: { nickname?: string; picture?: string };
+  /** Authentication methods (RFC 8176) where the connector knows better than its name says. */
+  amr?: string[];
 };
 
 /** What connectors may use. */
@@ -83,11 +85,40 @@ export type ExchangeConnector<Settings = unknown> = {
   ): Promise<Proof>;
 };
 
-export type Connector = FormConnector<never> | ExchangeConnector<never>;
+/**
+ * A connector whose page is somebody else's: the browser goes there and comes back to a fixed address of ours. Configured once per
+ * appid or issuer. `state` is made, bound to the browser and spent by whoever sends the browser there (threats A31, C12).
+ */
+export type RedirectConnector<Settings = unknown> = {
+  kind: 'redirect';
+  name: string;
+  settings: z.ZodType<Settings>;
+  /** What tells instances apart: `<name>:<key>` is the id. */
+  key(settings: Settings): string;
+  /** Where the provider sends the browser back to: contract section 3 fixes `/wechat/{appid}/callback`. */
+  callbackPath(settings: Settings): string;
+  /** Whether it works in a browser that calls itself this: inside WeChat one way, outside it another. */
+  suits(settings: Settings, userAgent: string): boolean;
+  /** `keep` comes back to callback(): a nonce or verifier that never leaves the server. */
+  authorize(
+    services: ConnectorServices,
+    settings: Settings,
+    input: { state: string; redirect_uri: string; locale: string },
+  ): Promise<{ url: string; keep: Record<string, string> }>;
+  /** Undefined when the person refused. @throws wechat_code_invalid | wechat_refused | wechat_misconfigured | upstream_unavailable */
+  callback(
+    services: ConnectorServices,
+    settings: Settings,
+    input: { query: Record<string, string>; redirect_uri: string; keep: Record<string, string> },
+  ): Promise<Proof | undefined>;
+};
+
+export type Connector = FormConnector<never> | ExchangeConnector<never> | RedirectConnector<never>;
 
 /** Keeps the settings' type inside the connector while the registry holds all of them as one list. */
 export function defineConnector<Settings>(connector: FormConnector<Settings>): FormConnector<never>;
 export function defineConnector<Settings>(connector: ExchangeConnector<Settings>): ExchangeConnector<never>;
+export function defineConnector<Settings>(connector: RedirectConnector<Settings>): RedirectConnector<never>;
 export function defineConnector(connector: unknown): unknown {
   return connector;
 }

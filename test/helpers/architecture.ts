@@ -9,7 +9,7 @@ export type Schema = { tables: string[]; views: string[] };
 
 /** Low rows know nothing of high ones. Folders and root files by name; those of one row are strangers to each other. */
 const rows: string[][] = [
-  ['config', 'errors', 'log', 'clock', 'database', 'jobs', 'seal', 'postgres'],
+  ['config', 'errors', 'log', 'clock', 'database', 'jobs', 'seal', 'tickets', 'outbox', 'postgres'],
   ['http', 'audit'],
   ['connectors', 'consent'],
   ['subjects', 'events'],

@@ -1,0 +1,17 @@
+/**
+ * What others are to hear of. A message is a row written in the transaction of the change it tells, so it exists exactly when the
+ * change does; who delivers reads in the order of the ids. Owns the table outbox.
+ */
+import type { Knex } from 'knex';
+
+export type OutboxMessage = {
+  /** noun.verb in the past, such as subject.merged */
+  topic: string;
+  subject_id?: string | undefined;
+  /** Ids and times; never a phone number, an e-mail or a token. */
+  payload: Record<string, unknown>;
+};
+
+export async function publish(trx: Knex.Transaction, { payload, ...message }: OutboxMessage): Promise<void> {
+  await trx('outbox').insert({ ...message, payload: JSON.stringify(payload) });
+}
