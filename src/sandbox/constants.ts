@@ -6,10 +6,23 @@
 /** The open-platform account that joins the seeded apps: their people have one unionid over all of them. */
 export const sandboxOpenPlatform = 'sandbox-platform';
 
+/** `push` is what the app's page 消息推送 holds: the token that signs, and the key that encrypts. */
 export const sandboxApps = {
-  miniprogram: { appid: 'wxsandbox0000000001', secret: 'sandboxsecretminiprogram00000001' },
-  website: { appid: 'wxsandbox0000000002', secret: 'sandboxsecretwebsite000000000002' },
-  official_account: { appid: 'wxsandbox0000000003', secret: 'sandboxsecretofficialaccount0003' },
+  miniprogram: {
+    appid: 'wxsandbox0000000001',
+    secret: 'sandboxsecretminiprogram00000001',
+    push: { token: 'SandboxPushTokenMiniProgram', encoding_aes_key: 'SandboxMiniProgramEncodingAesKey4185296307A' },
+  },
+  website: {
+    appid: 'wxsandbox0000000002',
+    secret: 'sandboxsecretwebsite000000000002',
+    push: { token: 'SandboxPushTokenWebsite', encoding_aes_key: 'SandboxWebsiteEncodingAesKey63074185296307A' },
+  },
+  official_account: {
+    appid: 'wxsandbox0000000003',
+    secret: 'sandboxsecretofficialaccount0003',
+    push: { token: 'SandboxPushTokenOfficialAccount', encoding_aes_key: 'SandboxOfficialAccountEncodingAesKey296307A' },
+  },
 } as const;
 
 export const sandboxSms = {
@@ -33,6 +46,8 @@ export function sandboxAddresses(url: string) {
   return {
     wechat_api: `${url}/api.weixin.qq.com`,
     wechat_open: `${url}/open.weixin.qq.com`,
+    wechat_mp: `${url}/mp.weixin.qq.com`,
+    wechat_res: `${url}/res.wx.qq.com`,
     aliyun_sms: `${url}/dysmsapi.aliyuncs.com`,
     tencent_sms: `${url}/sms.tencentcloudapi.com`,
   };

@@ -167,6 +167,7 @@ async function putApp({ state }: Parts, ctx: Context, appid: string): Promise<We
     callback_domain: 'localhost',
     ip_whitelist: [],
     rotate_session_key: false,
+    unionid_with_base: false,
   };
   const app = { ...defaults, ...given, appid, kind, secret };
   state.addApp(app);

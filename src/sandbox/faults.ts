@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Context, Middleware } from '../http/server.ts';
 
-/** Every API by the last word of its path; `wechat` stands for all of WeChat's. */
+/** Every API by the last word of its path (and the one before, where that says nothing); `wechat` stands for all of WeChat's. */
 export const wechatTargets = [
   'jscode2session',
   'token',
@@ -22,11 +22,19 @@ export const wechatTargets = [
   'userinfo',
   'qrconnect',
   'authorize',
+  'getwxacodeunlimit',
+  'generate_urllink',
+  'generatescheme',
+  'qrcode_create',
+  'showqrcode',
+  'user_info',
 ] as const;
 export const targets = [...wechatTargets, 'wechat', 'aliyun_sms', 'tencent_sms', 'smtp'] as const;
 export type Target = (typeof targets)[number];
 
 const aliases: Record<string, Target> = {
+  create: 'qrcode_create',
+  info: 'user_info',
   'api.weixin.qq.com': 'wechat',
   'dysmsapi.aliyuncs.com': 'aliyun_sms',
   'sms.tencentcloudapi.com': 'tencent_sms',

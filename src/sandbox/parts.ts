@@ -9,6 +9,7 @@ import { createState, type State } from './state.ts';
 import { createRespond, type Respond } from './wechat/answers.ts';
 import { type AppTokens, createAppTokens } from './wechat/app-tokens.ts';
 import { type Codes, createCodes } from './wechat/codes.ts';
+import { createMadeCodes, type MadeCodes } from './wechat/made-codes.ts';
 import { createSessions, type Sessions } from './wechat/sessions.ts';
 import { createUserTokens, type UserTokens } from './wechat/user-tokens.ts';
 
@@ -19,6 +20,7 @@ export type Parts = {
   faults: Faults;
   rate: Rate;
   codes: Codes;
+  made: MadeCodes;
   sessions: Sessions;
   appTokens: AppTokens;
   userTokens: UserTokens;
@@ -34,6 +36,7 @@ export function createParts({ dataDir, clock }: { dataDir: string; clock: Clock 
     faults: createFaults(),
     rate: createRate({ clock }),
     codes: createCodes({ clock }),
+    made: createMadeCodes({ clock }),
     sessions: createSessions({ clock }),
     appTokens: createAppTokens({ clock }),
     userTokens: createUserTokens({ clock }),

@@ -17,7 +17,10 @@ import { createParts } from './parts.ts';
 import { mountAliyunSms } from './sms/aliyun.ts';
 import { mountTencentSms } from './sms/tencent.ts';
 import { mountCgiBin } from './wechat/cgi-bin.ts';
+import { mountLinks } from './wechat/links.ts';
 import { mountMiniProgram } from './wechat/mini-program.ts';
+import { mountMiniProgramCodes } from './wechat/mini-program-codes.ts';
+import { mountOfficialAccount } from './wechat/official-account.ts';
 import { mountSnsOauth } from './wechat/sns-oauth.ts';
 
 export { sandboxAddresses, sandboxApps, sandboxOpenPlatform, sandboxSms } from './constants.ts';
@@ -43,6 +46,9 @@ export function createSandbox({ port, dataDir, clock, log, production = false }:
   const parts = createParts({ dataDir, clock });
   const router: Router = new Router();
   mountMiniProgram(router, parts);
+  mountMiniProgramCodes(router, parts);
+  mountLinks(router, parts);
+  mountOfficialAccount(router, parts);
   mountCgiBin(router, parts);
   mountSnsOauth(router, parts);
   mountAliyunSms(router, parts);

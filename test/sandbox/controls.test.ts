@@ -4,12 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { StartupError } from '../../src/errors.ts';
-import { createSandbox, sandboxApps } from '../../src/sandbox/sandbox.ts';
-import { log, startWorld, temporaryFolder } from './world.ts';
+import { createSandbox } from '../../src/sandbox/sandbox.ts';
+import { apps, log, startWorld, temporaryFolder } from './world.ts';
 
 const world = await startWorld();
 const { url, call, wechat, code, newPerson } = world;
-const app = sandboxApps.miniprogram;
+const app = apps.miniprogram;
 const clock = { now: () => new Date() };
 const login = async (js_code: string) =>
   wechat('sns/jscode2session', { ...app, js_code, grant_type: 'authorization_code' });
@@ -55,7 +55,7 @@ describe('people', () => {
       'an app without wx.login',
       'POST',
       '/people/lin-xiaoman/login-code',
-      { appid: sandboxApps.website.appid },
+      { appid: apps.website.appid },
       400,
       'mini-program',
     ],

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { sandboxApps } from '../../src/sandbox/sandbox.ts';
-import { hour, minute, startWorld } from './world.ts';
+import { apps, hour, minute, startWorld } from './world.ts';
 
 const { url, call, wechat, pass } = await startWorld();
-const { website, official_account: official } = sandboxApps;
+const { website, official_account: official } = apps;
 const callback = 'http://localhost:3000/wechat/callback?from=heyi';
 
 const pages = {

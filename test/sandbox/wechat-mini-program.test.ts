@@ -1,11 +1,10 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { sandboxApps } from '../../src/sandbox/sandbox.ts';
-import { hour, minute, startWorld } from './world.ts';
+import { apps, hour, minute, startWorld } from './world.ts';
 
 const world = await startWorld();
 const { wechat, call, code, pass, appToken, newPerson } = world;
-const app = sandboxApps.miniprogram;
+const app = apps.miniprogram;
 const login = (js_code: string, changes: Record<string, string | undefined> = {}) =>
   wechat('sns/jscode2session', { ...app, js_code, grant_type: 'authorization_code', ...changes });
 const rid = /, rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$/;
@@ -281,7 +280,7 @@ describe('POST wxa/business/getuserphonenumber', () => {
 
   test('refuses a code of another app, a login code, no code, a stale token and GET', async () => {
     const text = await code('lin-xiaoman', 'phone-code');
-    expect((await phone({ code: text }, await appToken(sandboxApps.website))).body.errcode).toBe(40013);
+    expect((await phone({ code: text }, await appToken(apps.website))).body.errcode).toBe(40013);
     expect((await phone({ code: await code('lin-xiaoman', 'login-code') })).body.errcode).toBe(40029);
     expect((await phone({})).body.errcode).toBe(41008);
     expect((await phone({ code: text }, `12_${'a'.repeat(136)}`)).body.errcode).toBe(40001);

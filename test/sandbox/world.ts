@@ -9,6 +9,16 @@ import { createSandbox, sandboxApps } from '../../src/sandbox/sandbox.ts';
 export type Json = Record<string, unknown>;
 export type Answered = { status: number; type: string; body: Json };
 
+/** The seeded apps as a call names itself. */
+export const apps = {
+  miniprogram: credentials(sandboxApps.miniprogram),
+  website: credentials(sandboxApps.website),
+  official_account: credentials(sandboxApps.official_account),
+};
+function credentials({ appid, secret }: { appid: string; secret: string }) {
+  return { appid, secret };
+}
+
 export const log = createLogger({ level: 'silent' });
 
 export function temporaryFolder(): string {
@@ -36,12 +46,9 @@ export async function startWorld({ dataDir = temporaryFolder() } = {}) {
     const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
     return call('GET', `/api.weixin.qq.com/${path}?${new URLSearchParams(given)}`);
   };
-  const code = async (
-    person: string,
-    kind: 'login-code' | 'phone-code',
-    appid: string = sandboxApps.miniprogram.appid,
-  ) => String((await call('POST', `/people/${person}/${kind}`, { appid })).body.code);
-  const appToken = async (app: { appid: string; secret: string } = sandboxApps.miniprogram) => {
+  const code = async (person: string, kind: 'login-code' | 'phone-code', appid: string = apps.miniprogram.appid) =>
+    String((await call('POST', `/people/${person}/${kind}`, { appid })).body.code);
+  const appToken = async (app: { appid: string; secret: string } = apps.miniprogram) => {
     const { body } = await call('POST', '/api.weixin.qq.com/cgi-bin/stable_token', {
       grant_type: 'client_credential',
       ...app,
