@@ -65,6 +65,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   handleProfileJobs({ db, jobs });
   handleApiJobs({ db, jobs });
 
+  const ending = new AbortController();
   const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
   const health = createHealth({ db });
   let listener: Listener | undefined;
@@ -81,7 +82,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       readIdToken: oidc.readIdToken,
     }),
     apiRoutes({ db, seal, log, authenticate: oidc.readAccessToken }),
-    loginRoutes({ db, seal, clock, log, config, limits, connectors, oidc, csrf, render, i18n }),
+    loginRoutes({ db, seal, clock, log, config, limits, connectors, oidc, csrf, render, i18n, ending: ending.signal }),
     adminRoutes({
       db,
       seal,
@@ -128,6 +129,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
     stop() {
       stopping ??= (async () => {
         health.setReady(false);
+        ending.abort();
         await Promise.all([listener?.stop(), metricsListener?.stop(), sandbox?.stop()]);
         await jobs.stop();
         await db.destroy();

@@ -11,6 +11,7 @@ import type { Context } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import type { Oidc } from '../oidc/provider.ts';
 import type { Seal } from '../seal.ts';
+import type { Follow } from './follow.ts';
 import type { Steps } from './step.ts';
 import type { Visit } from './visit.ts';
 
@@ -26,10 +27,13 @@ export type LoginDependencies = {
   csrf: Csrf;
   render: Render;
   i18n: I18n;
+  /** Aborted when this process stops. */
+  ending: AbortSignal;
 };
 
 export type Deps = LoginDependencies & {
   steps: Steps;
+  follow: Follow;
   /** The page for a visit that is no more. */
   showEnded(ctx: Context): Promise<void>;
 };

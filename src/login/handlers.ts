@@ -11,6 +11,7 @@ import {
   translatorOf,
   type VisitHandler,
 } from './dependencies.ts';
+import { createFollow } from './follow.ts';
 import { createPages } from './pages.ts';
 import { createSteps } from './step.ts';
 import { type Ended, openVisit } from './visit.ts';
@@ -20,6 +21,7 @@ export function createHandlers(given: LoginDependencies) {
   const deps: Deps = {
     ...given,
     steps,
+    follow: createFollow(given),
     async showEnded(ctx) {
       given.render(ctx, 'login/done', { back: steps.read(ctx, String(ctx.params.uid))?.back });
     },

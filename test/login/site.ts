@@ -77,11 +77,28 @@ export async function openSite({ sandbox = false } = {}) {
   const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
   const koa = createKoa({ log, trustProxy: 1, https: false, errorPage: pages.error });
   koa.use(staticFiles);
-  const router = loginRoutes({ db, seal, clock, log, config, limits, connectors, oidc, csrf, render, i18n });
+  const ending = new AbortController();
+  const router = loginRoutes({
+    db,
+    seal,
+    clock,
+    log,
+    config,
+    limits,
+    connectors,
+    oidc,
+    csrf,
+    render,
+    i18n,
+    ending: ending.signal,
+  });
   koa.use(router.routes()).use(router.allowedMethods());
   koa.use(oidc.middleware);
   const listener = await listen(koa, { port, host: '127.0.0.1' });
-  afterAll(() => listener.stop());
+  afterAll(() => {
+    ending.abort();
+    return listener.stop();
+  });
 
   return {
     ...services,
