@@ -57,6 +57,7 @@ const wechatAtOnce: Connectors = {
   forms: async () => [],
   start: notHere,
   verify: notHere,
+  challenge: notHere,
   exchangePhone: notHere,
   configure: notHere,
   disableSandbox: notHere,

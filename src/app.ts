@@ -8,6 +8,7 @@ import { handleApiJobs } from './api/idempotency.ts';
 import { apiRoutes } from './api/routes.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import { createProofOfWork } from './connectors/captcha.ts';
 import { createConnectors } from './connectors/registry.ts';
 import { createDatabase } from './database.ts';
 import { handleEventJobs } from './events/jobs.ts';
@@ -54,7 +55,8 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   await assertSameSecret(db, seal);
   const jobs = createJobs({ url, log, work: config.roles.worker });
   const limits = createLimits({ db, seal });
-  const connectors = createConnectors({ db, clock, log, seal, limits, smsRegions: config.smsRegions });
+  const captcha = createProofOfWork({ seal, limits, clock });
+  const connectors = createConnectors({ db, clock, log, seal, limits, captcha, smsRegions: config.smsRegions });
 
   const i18n = createI18n({ https });
   const csrf = createCsrf({ seal, publicUrl });

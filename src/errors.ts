@@ -30,6 +30,8 @@ const codes = {
   code_expired: [400, 'The code has expired or was used. Ask for a new one.'],
   code_tries_spent: [400, 'The code was entered wrongly too often. Ask for a new one.'],
   code_too_soon: [429, 'A code was sent a moment ago. Wait before asking for another.'],
+  captcha_required: [400, 'A security check has to be done before a code is sent.'],
+  sending_paused: [429, 'No more codes are sent at the moment. Use another way of signing in.'],
   send_refused: [400, 'The gateway refused to send to this recipient.'],
   privacy_not_agreed: [400, 'The privacy policy must be agreed to before the first sign-in.'],
   login_expired: [400, 'This sign-in has expired. Start again from the website.'],

@@ -1,6 +1,7 @@
 /** `heyi doctor`: finds wrong settings and tells what to do. An embedded database that does not run is started for the moment. */
 import { type Clock, systemClock } from '../clock.ts';
 import { type Config, loadConfig } from '../config.ts';
+import { createProofOfWork } from '../connectors/captcha.ts';
 import { createConnectors } from '../connectors/registry.ts';
 import { createDatabase, type Database, pendingMigrations } from '../database.ts';
 import { createLimits } from '../http/limits.ts';
@@ -102,7 +103,8 @@ async function signInMethods(config: Config, db: Database, seal: Seal): Promise<
   const limits = createLimits({ db, seal });
   const log = createLogger({ level: 'silent' });
   const { smsRegions } = config;
-  const forms = await createConnectors({ db, clock: systemClock, log, seal, limits, smsRegions }).forms();
+  const captcha = createProofOfWork({ seal, limits, clock: systemClock });
+  const forms = await createConnectors({ db, clock: systemClock, log, seal, limits, captcha, smsRegions }).forms();
   if (forms.length) return { state: 'ok', found: forms.map(({ name }) => name).join(', ') };
   return {
     state: 'warn',

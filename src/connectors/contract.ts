@@ -31,6 +31,17 @@ export type Proof = {
   amr?: string[];
 };
 
+/**
+ * What is demanded of whoever asks for a code when things look abnormal (threats B6, B7). captcha.ts is the one there is; one of
+ * another vendor is another object of this type.
+ */
+export type Captcha = {
+  /** What the page's script, or an app, works on: given to it as JSON. */
+  challenge(): Promise<Record<string, unknown>>;
+  /** False for a wrong one, an old one, and one that was used before, in whichever process. */
+  verify(solution: string): Promise<boolean>;
+};
+
 /** What connectors may use. */
 export type ConnectorServices = {
   db: Database;
@@ -38,13 +49,22 @@ export type ConnectorServices = {
   log: Logger;
   seal: Seal;
   limits: Limits;
+  captcha: Captcha;
   smsRegions: string[];
 };
 
 export type Purpose = 'login' | 'otp' | 'link' | 'step_up';
 
 /** A code is asked for. `binding` is the browser's interaction or the client: the code is good for nothing else (rule 5). */
-export type StartInput = { to: string; purpose: Purpose; binding: string; ip: string; locale: string };
+export type StartInput = {
+  to: string;
+  purpose: Purpose;
+  binding: string;
+  ip: string;
+  locale: string;
+  /** The solution of a challenge, when one was demanded. */
+  captcha?: string | undefined;
+};
 export type Started = {
   otp_id: string;
   /** Seconds until another code may be asked for, and until this one expires. */
@@ -64,7 +84,10 @@ export type FormConnector<Settings = unknown> = {
   /** Name of the form field (contract section 3). */
   field: 'phone' | 'email';
   settings: z.ZodType<Settings>;
-  /** @throws phone_invalid | phone_region_refused | email_invalid | code_too_soon | too_many_requests | send_refused | upstream_unavailable */
+  /**
+   * @throws phone_invalid | phone_region_refused | email_invalid | captcha_required | code_too_soon | too_many_requests |
+   *   sending_paused | send_refused | upstream_unavailable
+   */
   start(services: ConnectorServices, settings: Settings, input: StartInput): Promise<Started>;
   /** @throws code_wrong | code_expired | code_tries_spent */
   verify(services: ConnectorServices, settings: Settings, input: VerifyInput): Promise<Proof>;
@@ -133,6 +156,8 @@ export type Connectors = {
   /** @throws connector_not_configured */
   start(name: string, input: StartInput): Promise<Started>;
   verify(name: string, input: VerifyInput): Promise<Proof>;
+  /** For whoever was told captcha_required. */
+  challenge(): Promise<Record<string, unknown>>;
   exchange(appid: string, input: { login_code: string }): Promise<Proof>;
   exchangePhone(appid: string, input: { phone_code: string; openid: string }): Promise<Proof>;
   /** Stores settings, sealed. @throws invalid_fields */

@@ -8,7 +8,7 @@
 import { randomInt } from 'node:crypto';
 import { type AppError, fail } from '../errors.ts';
 import type { ConnectorServices, Started, StartInput, VerifyInput } from './contract.ts';
-import { countSend, spacing } from './send-limits.ts';
+import { type Caps, countProven, countSend, spacing } from './send-limits.ts';
 import { deleteCode, insertCode, purgeCodes, readTries, tryCode } from './store.ts';
 
 /** ASVS 5.0 6.5.5 allows ten minutes. */
@@ -27,7 +27,7 @@ export type CodeRequest = {
   /** What the per-recipient limits count by; the recipient unless given. */
   limited_as?: string;
   masked_to: string;
-  perMinute: number;
+  caps: Caps;
   send(message: CodeMessage): Promise<Delivery>;
 };
 
@@ -36,10 +36,11 @@ const sealContext = 'one_time_codes';
 export async function startCode(
   services: ConnectorServices,
   input: StartInput,
-  { channel, recipient, limited_as = recipient, masked_to, perMinute, send }: CodeRequest,
+  { channel, recipient, limited_as = recipient, masked_to, caps, send }: CodeRequest,
 ): Promise<Started> {
-  const { db, limits, seal, log } = services;
-  const count = await countSend(limits, { channel, recipient: limited_as, ip: input.ip, perMinute });
+  const { db, seal, log } = services;
+  const { ip, captcha } = input;
+  const count = await countSend(services, { channel, recipient: limited_as, ip, caps, captcha });
   // Handed to the browser: unguessable matters here, not order.
   const message = { otp_id: crypto.randomUUID(), code: String(randomInt(1_000_000)).padStart(6, '0') };
   let delivery: Delivery;
@@ -81,6 +82,7 @@ export async function verifyCode(
   services: ConnectorServices,
   channel: 'sms' | 'email',
   input: VerifyInput,
+  limitedAs = (recipient: string) => recipient,
 ): Promise<string> {
   const { db, seal } = services;
   const owner = {
@@ -93,7 +95,11 @@ export async function verifyCode(
   const code = input.code.slice(0, 40).normalize('NFKC').replace(/\s/g, '');
   const code_hash = hashCode(services, { otp_id: input.otp_id, code });
   const tried = await tryCode(db, { ...owner, code_hash }, triesAllowed);
-  if (tried?.spent_at) return seal.open(tried.recipient_sealed, sealContext);
+  if (tried?.spent_at) {
+    const recipient = seal.open(tried.recipient_sealed, sealContext);
+    await countProven(services.limits, { channel, recipient: limitedAs(recipient) });
+    return recipient;
+  }
   if (tried) throw fail(tried.tries < triesAllowed ? 'code_wrong' : 'code_tries_spent');
   const refused = await readTries(db, owner);
   // Another browser, another purpose, a made-up id: nothing was counted, and the answer is that of a wrong code (threat B4).

@@ -77,6 +77,7 @@ export function createConnectors(services: ConnectorServices): Connectors {
       const [connector, settings] = await form(name);
       return connector.verify(services, settings, input);
     },
+    challenge: () => services.captcha.challenge(),
     async exchange(appid, input) {
       const [connector, settings] = await app(appid);
       return connector.exchange(services, settings, input);

@@ -22,7 +22,7 @@ export type LoginDependencies = {
   log: Logger;
   config: Pick<Config, 'publicUrl' | 'sandbox' | 'sandboxUrl' | 'demoUrl'>;
   limits: Limits;
-  connectors: Pick<Connectors, 'forms' | 'start' | 'verify'>;
+  connectors: Pick<Connectors, 'forms' | 'start' | 'verify' | 'challenge'>;
   oidc: Pick<Oidc, 'provider' | 'loginClient'>;
   csrf: Csrf;
   render: Render;

@@ -53,7 +53,7 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
   );
   router.post(
     '/login/:uid/:method/resend',
-    posting((ctx, visit) => resend(ctx, deps, visit)),
+    posting((ctx, visit, form) => resend(ctx, deps, visit, form)),
   );
   router.get(
     '/login/:uid/:method/verify',

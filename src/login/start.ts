@@ -16,7 +16,13 @@ const startLimit = { name: 'login_start_address', points: 60, seconds: 600 };
 /** Shown beside the field; anything else that goes wrong is shown above the form. */
 const fieldErrors = new Set(['phone_invalid', 'phone_region_refused', 'email_invalid', 'send_refused']);
 /** The person can do something about these on this very page. */
-const shownHere = new Set([...fieldErrors, 'code_too_soon', 'too_many_requests', 'upstream_unavailable']);
+const shownHere = new Set([
+  ...fieldErrors,
+  'code_too_soon',
+  'too_many_requests',
+  'sending_paused',
+  'upstream_unavailable',
+]);
 
 /** @throws connector_not_configured */
 async function methodsOf({ connectors }: Deps, { client }: Visit): Promise<Method[]> {
@@ -28,7 +34,23 @@ async function methodsOf({ connectors }: Deps, { client }: Visit): Promise<Metho
   return offered;
 }
 
-type Problem = { method: string; to: string; status?: number; field?: string; text?: string; alert?: string };
+type Problem = {
+  method: string;
+  to: string;
+  status?: number;
+  field?: string;
+  text?: string;
+  alert?: string;
+  captcha?: CaptchaTask;
+};
+
+/** What views/login/captcha.eta needs. `goes_on`: the person pressed the button, and the page presses it again when it is done. */
+export type CaptchaTask = { challenge: object; goes_on: boolean };
+
+/** A page that goes on by itself does so once: a solution that was refused is followed by a person's own click. */
+export async function newCaptcha({ connectors }: Deps, form: Form): Promise<CaptchaTask> {
+  return { challenge: await connectors.challenge(), goes_on: !form.captcha };
+}
 
 export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?: Problem): Promise<void> {
   const methods = await methodsOf(deps, visit);
@@ -47,6 +69,7 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
       name,
       values: typed?.method === name ? { [field]: typed.to } : {},
       errors: problem?.method === name && problem.field ? { [problem.field]: problem.text } : {},
+      captcha: problem?.method === name ? problem.captcha : undefined,
     })),
   });
 }
@@ -84,10 +107,14 @@ export async function startMethod(ctx: Context, deps: Deps, visit: Visit, form: 
   }
   await deps.limits.spend(startLimit, limitedAddress(ctx));
   try {
-    await sendCode(ctx, deps, visit, { method, to });
+    await sendCode(ctx, deps, visit, { method, to, captcha: form.captcha });
     seeOther(ctx, `${visit.base}/${name}/verify`);
   } catch (error) {
     const { pending } = step;
+    if (error instanceof AppError && error.code === 'captcha_required') {
+      const captcha = await newCaptcha(deps, form);
+      return showStart(ctx, deps, visit, { method: name, to, status: error.status, captcha });
+    }
     if (!(error instanceof AppError) || !shownHere.has(error.code)) throw error;
     if (error.code === 'code_too_soon' && pending?.method === name && pending.to === to) {
       deps.steps.write(ctx, visit.uid, step);
@@ -120,7 +147,7 @@ export async function sendCode(
   ctx: Context,
   deps: Deps,
   visit: Visit,
-  { method, to }: { method: Method; to: string },
+  { method, to, captcha }: { method: Method; to: string; captcha: string | undefined },
 ): Promise<Pending> {
   const { step, uid } = visit;
   const started = await deps.connectors.start(method.name, {
@@ -129,6 +156,7 @@ export async function sendCode(
     binding: bindingOf(uid, step),
     ip: ctx.state.ip,
     locale: deps.i18n.languageOf(ctx),
+    captcha: captcha || undefined,
   });
   const now = deps.clock.now().getTime();
   step.pending = {

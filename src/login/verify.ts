@@ -7,7 +7,7 @@ import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
 import { finishSignIn, policyIsAgreed } from './finish.ts';
 import { policyTextHash, policyVersion, rememberAgreement } from './privacy.ts';
-import { limitedAddress, otherLanguage, sendCode, sentenceOf } from './start.ts';
+import { type CaptchaTask, limitedAddress, newCaptcha, otherLanguage, sendCode, sentenceOf } from './start.ts';
 import { bindingOf, type Pending } from './step.ts';
 import { findInteraction, type Visit } from './visit.ts';
 import { duration } from './wait.ts';
@@ -20,7 +20,7 @@ const provenMinutes = 15;
 const notes = new Set(['resent', 'still_valid']);
 const codeErrors = new Set(['code_wrong', 'code_expired', 'code_tries_spent']);
 
-type Problem = { status: number; error?: string; alert?: string };
+type Problem = { status: number; error?: string; alert?: string; captcha?: CaptchaTask };
 
 /** The code this browser waits for, if it is of the method in the address. */
 function pendingOf(ctx: Context, { step }: Visit): Pending | undefined {
@@ -44,21 +44,27 @@ export async function showCode(ctx: Context, deps: Deps, visit: Visit, problem?:
     wait: seconds > 0 ? { seconds, text: duration(t, seconds) } : undefined,
     notice: !problem && notes.has(note) ? t(`login.${note}`) : undefined,
     alert: problem?.alert,
+    captcha: problem?.captcha,
     errors: problem?.error ? { code: problem.error } : {},
   });
 }
 
-export async function resend(ctx: Context, deps: Deps, visit: Visit): Promise<void> {
+export async function resend(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
   const pending = pendingOf(ctx, visit);
   if (!pending) return seeOther(ctx, visit.base);
   await deps.limits.spend(verifyLimit, limitedAddress(ctx));
   try {
-    await sendCode(ctx, deps, visit, { method: { name: pending.method, field: pending.field }, to: pending.to });
+    const method = { name: pending.method, field: pending.field };
+    await sendCode(ctx, deps, visit, { method, to: pending.to, captcha: form.captcha });
     seeOther(ctx, `${visit.base}/${pending.method}/verify?note=resent`);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
-    await showCode(ctx, deps, visit, { status: error.status, alert: sentenceOf(ctx, deps, error) });
+    const shown =
+      error.code === 'captcha_required'
+        ? { captcha: await newCaptcha(deps, form) }
+        : { alert: sentenceOf(ctx, deps, error) };
+    await showCode(ctx, deps, visit, { status: error.status, ...shown });
   }
 }
 

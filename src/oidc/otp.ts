@@ -1,5 +1,5 @@
 /**
- * POST /otp {client_id, channel, to}: sends a one-time code to somebody who signs in inside a mini-program or an app. It
+ * POST /otp {client_id, channel, to, captcha?}: sends a one-time code to somebody who signs in inside a mini-program or an app. It
  * never looks whether the recipient is known, so the answer cannot tell (threat B9). The code is bound to the client.
  */
 import type { Connectors } from '../connectors/contract.ts';
@@ -27,16 +27,17 @@ export function createOtp(deps: OtpDependencies) {
       ctx.body = await send(deps, ctx, fields);
     } catch (thrown) {
       answerError(ctx, thrown);
+      if (isCaptchaDemanded(thrown)) await handOverChallenge(deps, ctx);
     }
     const client = client_id === undefined ? undefined : await deps.clients.find(client_id).catch(() => undefined);
     await deps.cors.settle(ctx, client?.row.metadata).catch(() => undefined);
   };
 }
 
-type Fields = { client_id: string; channel: string; to: string };
+type Fields = { client_id: string; channel: string; to: string; captcha: string | undefined };
 
 async function readFields(ctx: Context): Promise<Fields> {
-  const body = ctx.is('json') ? await readJson(ctx, { limit: 4_096 }) : await readForm(ctx);
+  const body = ctx.is('json') ? await readJson(ctx, { limit: 8_192 }) : await readForm(ctx);
   if (typeof body !== 'object' || body === null) throw fail('invalid_json');
   const given = body as Record<string, unknown>;
   const field = (name: string) => {
@@ -44,20 +45,23 @@ async function readFields(ctx: Context): Promise<Fields> {
     if (typeof value === 'string' && value && value.length <= 320) return value;
     throw fail('invalid_fields', { fields: { [name]: `${name} is missing or malformed.` } });
   };
-  return { client_id: field('client_id'), channel: field('channel'), to: field('to') };
+  const captcha = Object.hasOwn(given, 'captcha') ? given.captcha : undefined;
+  if (captcha !== undefined && typeof captcha !== 'string')
+    throw fail('invalid_fields', { fields: { captcha: 'captcha is the solution as text.' } });
+  return { client_id: field('client_id'), channel: field('channel'), to: field('to'), captcha };
 }
 
 async function send(
   { clients, connectors, limits }: OtpDependencies,
   ctx: Context,
-  { client_id, channel, to }: Fields,
+  { client_id, channel, to, captcha }: Fields,
 ) {
   const client = (await clients.find(client_id))?.row;
   if (!client?.metadata.grant_types.includes(tokenExchange)) throw unauthorizedClient;
   if ((channel !== 'sms' && channel !== 'email') || !client.methods.includes(channel)) throw fail('method_not_offered');
   await limits.spend(perClient, client_id);
   const locale = ctx.acceptsLanguages('zh-CN', 'zh', 'en') === 'en' ? 'en' : 'zh-CN';
-  const input = { to, purpose: 'otp' as const, binding: client_id, ip: ctx.state.ip, locale };
+  const input = { to, purpose: 'otp' as const, binding: client_id, ip: ctx.state.ip, locale, captcha };
   const { otp_id, resend_after, expires_in } = await connectors.start(channel, input);
   // The exchange is told nothing but this id, and asks the connector that made it.
   return { otp_id: `${channel}_${otp_id}`, resend_after, expires_in };
@@ -79,6 +83,15 @@ function answerError(ctx: Context, thrown: unknown): void {
     error_description: error.error_description,
     ...(error_reason && { error_reason }),
   };
+}
+
+function isCaptchaDemanded(thrown: unknown): boolean {
+  return thrown instanceof AppError && thrown.code === 'captcha_required';
+}
+
+/** `invalid_request` would send an app's developer looking for a fault: it is asked to do something, and gets what to do. */
+async function handOverChallenge({ connectors }: OtpDependencies, ctx: Context): Promise<void> {
+  ctx.body = { ...(ctx.body as object), error: 'captcha_required', captcha: await connectors.challenge() };
 }
 
 /** What is not an error of ours stays one of the server, with its line in the log. */

@@ -1,6 +1,11 @@
 /** What connectors take, over a real database, with every log line kept. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import type { ConnectorServices, StartInput } from '../../src/connectors/contract.ts';
+import { runInNewContext } from 'node:vm';
+import { projectRoot } from '../../src/config.ts';
+import { createProofOfWork } from '../../src/connectors/captcha.ts';
+import type { Captcha, ConnectorServices, StartInput } from '../../src/connectors/contract.ts';
 import type { Database } from '../../src/database.ts';
 import { AppError, type ErrorCode } from '../../src/errors.ts';
 import { createLimits } from '../../src/http/limits.ts';
@@ -18,12 +23,15 @@ export function testServices(db: Database, options: { smsRegions?: string[]; now
     },
   });
   const seal = createSeal('a secret of at least thirty-two characters');
+  const clock = { now: () => options.now ?? new Date() };
+  const limits = createLimits({ db, seal });
   return {
     db,
     seal,
-    clock: { now: () => options.now ?? new Date() },
+    clock,
     log: createLogger({ level: 'trace', destination }),
-    limits: createLimits({ db, seal }),
+    limits,
+    captcha: createProofOfWork({ seal, limits, clock }),
     smsRegions: options.smsRegions ?? ['86'],
     logged: () => lines.join(''),
   };
@@ -54,6 +62,24 @@ export async function errorOf(promise: Promise<unknown>): Promise<AppError> {
   );
   if (!(error instanceof AppError)) throw error;
   return error;
+}
+
+/** In place of the proof of work, where it is only of interest when it is demanded. */
+export const easyCaptcha: Captcha = {
+  challenge: async () => ({}),
+  verify: async (solution) => solution === 'solved',
+};
+
+/** What views/static/captcha.js puts into the form: solved by the very script that browsers run. */
+export function solveCaptcha(challenge: object): string {
+  const self: { onmessage?(event: object): void; postMessage?(solution: unknown): void } = {};
+  let solution: unknown;
+  self.postMessage = (found) => {
+    solution = found;
+  };
+  runInNewContext(readFileSync(join(projectRoot, 'views/static/captcha-worker.js'), 'utf8'), { self });
+  self.onmessage?.({ data: challenge });
+  return Buffer.from(JSON.stringify({ challenge, solution })).toString('base64');
 }
 
 export async function codeOf(promise: Promise<unknown>): Promise<ErrorCode> {

@@ -13,6 +13,7 @@ import {
   reply,
   secondWorld,
   startWorld,
+  suspicious,
   tooSoon,
 } from './world.ts';
 
@@ -330,6 +331,21 @@ describe('POST /otp and sign-in by one-time code', () => {
     const answer = await otp(fields);
     expect(answer).toMatchObject({ status: 400, body: { error, error_description: expect.any(String) } });
     expect(answer.body.error_reason).toBe(error_reason);
+  });
+  it('B7: asks for a captcha with the challenge, and takes its solution', async () => {
+    const asked = await otp({ to: suspicious });
+    expect(asked).toMatchObject({
+      status: 400,
+      body: {
+        error: 'captcha_required',
+        error_reason: 'captcha_required',
+        error_description: expect.any(String),
+        captcha: { parameters: 'of a challenge' },
+      },
+    });
+    expect((await otp({ to: suspicious, captcha: 'guessed' })).body.error).toBe('captcha_required');
+    expect((await otp({ to: suspicious, captcha: ['solved'] })).body.error_reason).toBe('invalid_fields');
+    expect((await otp({ to: suspicious, captcha: 'solved' })).status).toBe(200);
   });
   it('answers 429 and 503 with the time to wait', async () => {
     expect((await otp({ to: tooSoon })).status).toBe(200);

@@ -26,6 +26,8 @@ export type Person = { openid: string; unionid?: string; phone?: string };
 
 /** Who asks for codes too fast. */
 export const tooSoon = '+8613999999999';
+/** Asked to do a captcha first. */
+export const suspicious = '+8613955500002';
 
 /** WeChat and the SMS gateway: codes are used once, whoever asks. */
 export function createOutside() {
@@ -46,12 +48,13 @@ export function createOutside() {
       { name: 'sms', field: 'phone' },
       { name: 'email', field: 'email' },
     ],
-    async start(channel, { to, binding }) {
+    async start(channel, { to, binding, captcha }) {
       calls.push(`start ${channel}`);
       if (state.isDown) throw fail('upstream_unavailable');
       if ([...codes.values()].some((sent) => sent.to === to && to === tooSoon))
         throw fail('code_too_soon', { retryAfterSeconds: 60 });
       if (!/^\+861\d{10}$|@/.test(to)) throw fail('phone_invalid');
+      if (to === suspicious && captcha !== 'solved') throw fail('captcha_required');
       const otp_id = crypto.randomUUID();
       codes.set(otp_id, { channel, to, code: '123456', binding });
       return { otp_id, resend_after: 60, expires_in: 300, masked_to: '***' };
@@ -63,6 +66,7 @@ export function createOutside() {
       codes.delete(otp_id);
       return phoneProof(sent.to);
     },
+    challenge: async () => ({ parameters: 'of a challenge' }),
     async exchange(appid, { login_code }) {
       calls.push(`exchange ${appid}`);
       const person = take(logins, login_code);

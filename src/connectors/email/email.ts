@@ -18,7 +18,7 @@ export const email = defineConnector<EmailSettings>({
       recipient: address,
       limited_as: mailboxOf(address),
       masked_to: maskEmail(address),
-      perMinute: settings.sends_per_minute,
+      caps: { perMinute: settings.sends_per_minute },
       send: ({ code, otp_id }) =>
         sendMail(services, settings, {
           to: address,
@@ -28,7 +28,7 @@ export const email = defineConnector<EmailSettings>({
     });
   },
   async verify(services, _settings, input) {
-    const address = await verifyCode(services, 'email', input);
+    const address = await verifyCode(services, 'email', input, mailboxOf);
     return { connector: 'email', identities: [{ kind: 'email', issuer: '', external_id: address }] };
   },
 });

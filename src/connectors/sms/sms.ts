@@ -17,7 +17,7 @@ export const sms = defineConnector<SmsSettings>({
       channel: 'sms',
       recipient: phone,
       masked_to: maskPhone(phone),
-      perMinute: settings.sends_per_minute,
+      caps: { perMinute: settings.sends_per_minute },
       send: (message) => send({ phone, ...message }),
     });
   },
