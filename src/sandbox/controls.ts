@@ -3,10 +3,12 @@ import { z } from 'zod';
 import { fail } from '../errors.ts';
 import { readJson } from '../http/body.ts';
 import type { Context } from '../http/server.ts';
+import { present } from './acts.ts';
 import { faultSchema, targetSchema } from './faults.ts';
+import { loopback } from './guard.ts';
 import type { Parts, SandboxRouter } from './parts.ts';
 import { toE164 } from './phone.ts';
-import type { Person, WechatApp } from './state.ts';
+import type { Person, PushSetting, WechatApp } from './state.ts';
 import { agree, readAuthorisePage, refuseToAgree } from './wechat/authorise.ts';
 
 const phone = z.string().transform((text, ctx) => {
@@ -14,7 +16,7 @@ const phone = z.string().transform((text, ctx) => {
   if (!e164) ctx.addIssue({ code: 'custom', message: 'must be a phone number such as +8613800138000' });
   return e164 ?? z.NEVER;
 });
-const nickname = z.string().trim().min(1, 'must not be empty').max(64, 'must have at most 64 characters');
+export const nickname = z.string().trim().min(1, 'must not be empty').max(64, 'must have at most 64 characters');
 
 export const newPerson = z.strictObject({ nickname, phone: phone.nullish() });
 const changedPerson = z.strictObject({
@@ -26,6 +28,20 @@ const codeRequest = z.strictObject({ appid: z.string() });
 const confirmation = z.strictObject({
   url: z.url('must be the full address of an authorise page'),
   deny: z.boolean().default(false),
+  /** The person looks at a snapshot of the page (快照页): the ids that come of it are nobody's. */
+  snapshot: z.boolean().default(false),
+});
+const newPush = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/, error: 'must be an http address' })
+    .refine((text) => URL.canParse(text) && loopback.has(new URL(text).hostname), 'must be an address of this machine'),
+  token: z.string().regex(/^[A-Za-z0-9]{3,32}$/, 'must be 3 to 32 letters and digits'),
+  encoding_aes_key: z
+    .string()
+    .regex(/^[A-Za-z0-9]{43}$/, 'must be 43 letters and digits')
+    .optional(),
+  mode: z.enum(['plain', 'compatible', 'secure']).default('plain'),
+  format: z.enum(['xml', 'json']).default('xml'),
 });
 const changedApp = z.strictObject({
   open_platform: z.string().trim().min(1).max(64).nullable().optional(),
@@ -35,6 +51,8 @@ const changedApp = z.strictObject({
     .optional(),
   ip_whitelist: z.array(z.string()).optional(),
   rotate_session_key: z.boolean().optional(),
+  unionid_with_base: z.boolean().optional(),
+  push: newPush.nullable().optional(),
   name: z.string().trim().min(1).max(64).optional(),
 });
 const newApp = changedApp.extend({
@@ -74,20 +92,20 @@ function mountCodes(router: SandboxRouter, parts: Parts): void {
   });
   router.post('/people/:id/confirm', async (ctx) => {
     const person = personOf(parts, ctx.params.id);
-    const { url, deny } = await read(ctx, confirmation);
+    const { url, deny, snapshot } = await read(ctx, confirmation);
     const page = readAuthorisePage(parts, new URL(url));
     if (typeof page === 'string') throw fail('bad_request', { message: `WeChat would not show this page: ${page}.` });
-    ctx.body = { redirect: deny ? refuseToAgree(page) : agree(parts, page, person) };
+    ctx.body = { redirect: deny ? refuseToAgree(page) : agree(parts, page, { person: present(person), snapshot }) };
   });
 }
 
 function mountApps(router: SandboxRouter, parts: Parts): void {
   const { state } = parts;
   router.get('/apps', (ctx) => {
-    ctx.body = { apps: state.apps().map(describeApp) };
+    ctx.body = { apps: state.apps().map((app) => describeApp(parts, app)) };
   });
   router.put('/apps/:appid', async (ctx) => {
-    ctx.body = describeApp(await putApp(parts, ctx, String(ctx.params.appid)));
+    ctx.body = describeApp(parts, await putApp(parts, ctx, String(ctx.params.appid)));
   });
 }
 
@@ -107,7 +125,7 @@ function mountFaults(router: SandboxRouter, { faults }: Parts): void {
   });
 }
 
-async function read<Value>(ctx: Context, schema: z.ZodType<Value>): Promise<Value> {
+export async function read<Value>(ctx: Context, schema: z.ZodType<Value>): Promise<Value> {
   return parse(schema, await readJson(ctx, { limit: 65_536 }));
 }
 
@@ -121,7 +139,7 @@ function parse<Value>(schema: z.ZodType<Value>, input: unknown): Value {
 }
 
 /** @throws not_found */
-function personOf({ state }: Pick<Parts, 'state'>, id: string | undefined): Person {
+export function personOf({ state }: Pick<Parts, 'state'>, id: string | undefined): Person {
   const person = state.person(id ?? '');
   if (!person) throw fail('not_found', { message: 'Nobody in the sandbox has this person_id; see GET /people.' });
   return person;
@@ -138,6 +156,7 @@ function miniProgramOf({ state }: Pick<Parts, 'state'>, appid: string): WechatAp
 /** What wx.login gives this person in this mini-program. */
 function loginCode(parts: Parts, person: Person, appid: string): string {
   const app = miniProgramOf(parts, appid);
+  present(person);
   if (app.rotate_session_key) parts.sessions.rotate(parts.state.openid(app, person));
   return parts.codes.issue({ kind: 'login', appid, person_id: person.person_id });
 }
@@ -145,22 +164,27 @@ function loginCode(parts: Parts, person: Person, appid: string): string {
 /** What the phone-number button gives. @throws conflict when the person has no number */
 function phoneCode(parts: Parts, person: Person, appid: string): string {
   miniProgramOf(parts, appid);
+  present(person);
   if (!person.phone)
     throw fail('conflict', { message: `${person.nickname} has no phone number: the button would fail in WeChat too.` });
   return parts.codes.issue({ kind: 'phone', appid, person_id: person.person_id, phone: person.phone });
 }
 
 /** Changes an app, or makes one when kind and secret are given. */
-async function putApp({ state }: Parts, ctx: Context, appid: string): Promise<WechatApp> {
+async function putApp(parts: Parts, ctx: Context, appid: string): Promise<WechatApp> {
+  const { state } = parts;
   const existing = state.app(appid);
   const body = await readJson(ctx, { limit: 65_536 });
   if (existing) {
-    state.changeApp(existing, parse(changedApp, body));
+    const changes = parse(changedApp, body);
+    await verifyPush(parts, changes.push);
+    state.changeApp(existing, changes);
     return existing;
   }
   if (!parse(z.looseObject({}), body).kind)
     throw fail('not_found', { message: `No app "${appid}" here; to make one, give its kind and secret.` });
   const { kind, secret, ...given } = parse(newApp, body);
+  await verifyPush(parts, given.push);
   const defaults = {
     name: appid,
     open_platform: null,
@@ -174,7 +198,19 @@ async function putApp({ state }: Parts, ctx: Context, appid: string): Promise<We
   return app;
 }
 
-export type DescribedPerson = Person & { identities: { appid: string; openid: string; unionid: string | null }[] };
+/** @throws bad_request with what WeChat's check of the address found */
+async function verifyPush({ pushes }: Parts, setting: PushSetting | null | undefined): Promise<void> {
+  if (!setting) return;
+  if (setting.mode !== 'plain' && !setting.encoding_aes_key)
+    throw fail('bad_request', { message: 'push: the modes compatible and secure need an encoding_aes_key.' });
+  const problem = await pushes.verify(setting);
+  if (problem) throw fail('bad_request', { message: `push: ${setting.url} was asked as WeChat asks. ${problem}` });
+}
+
+export type DescribedPerson = Person & {
+  follows: string[];
+  identities: { appid: string; openid: string; unionid: string | null }[];
+};
 
 export function describePerson({ state }: Pick<Parts, 'state'>, person: Person): DescribedPerson {
   const identities = state.apps().map((app) => ({
@@ -182,10 +218,14 @@ export function describePerson({ state }: Pick<Parts, 'state'>, person: Person):
     openid: state.openid(app, person),
     unionid: state.unionid(app, person) ?? null,
   }));
-  return { ...person, identities };
+  const follows = state.apps().filter((app) => state.follower(app, person));
+  return { ...person, follows: follows.map(({ appid }) => appid), identities };
 }
 
-/** Without the secret: controls are open to every page of this machine. */
-function describeApp({ secret: _, ...app }: WechatApp): Omit<WechatApp, 'secret'> {
-  return app;
+/** Without the secrets: controls are open to every page of this machine. */
+function describeApp({ state, pushes }: Parts, app: WechatApp) {
+  const { secret: _, push: __, ...shown } = app;
+  const setting = pushes.setting(app);
+  const push = setting ? { url: setting.url, mode: setting.mode, format: setting.format } : null;
+  return { ...shown, original_id: state.originalId(app), push };
 }

@@ -27,7 +27,7 @@ export const localOrigin: Middleware = (ctx, next) => {
   return next();
 };
 
-const controls = /^\/(inbox|people|apps|faults)(\/|$)/;
+const controls = /^\/(inbox|people|apps|faults|codes|pushes)(\/|$)/;
 
 /** The demo runs on another port of this machine and works the controls from the browser. The vendors' APIs never allow that. */
 export const crossOriginControls: Middleware = (ctx, next) => {

@@ -151,7 +151,7 @@ async function decide(parts: Parts, ctx: Context): Promise<void> {
   const person = parts.state.person(form.person_id ?? '');
   if (!person && form.deny === undefined) throw fail('bad_request', { message: 'Nobody was chosen.' });
   ctx.status = 303;
-  ctx.redirect(person ? agree(parts, request, person) : refuseToAgree(request));
+  ctx.redirect(person ? agree(parts, request, { person }) : refuseToAgree(request));
 }
 
 /** WeChat shows such a page with HTTP 200. */

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Context, RequestState } from '../http/server.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { createInbox, type Inbox } from './inbox.ts';
+import { createPushes, type Pushes, type PushTiming } from './push/pushes.ts';
 import { createRate, type Rate } from './rate.ts';
 import { createState, type State } from './state.ts';
 import { createRespond, type Respond } from './wechat/answers.ts';
@@ -25,10 +26,30 @@ export type Parts = {
   appTokens: AppTokens;
   userTokens: UserTokens;
   respond: Respond;
+  pushes: Pushes;
+  /** Where the demo's phone is, when a demo runs. */
+  demoUrl: string | undefined;
 };
 export type SandboxRouter = Router<RequestState>;
 
-export function createParts({ dataDir, clock }: { dataDir: string; clock: Clock }): Parts {
+export type PartsOptions = {
+  dataDir: string;
+  clock: Clock;
+  heyiUrl?: string | undefined;
+  demoUrl?: string | undefined;
+  pushTiming?: PushTiming | undefined;
+};
+
+/** WeChat waits five seconds for the answer to a push. */
+const vendorTiming: PushTiming = { answer_ms: 5000, pause_ms: 1000 };
+
+export function createParts({
+  dataDir,
+  clock,
+  heyiUrl,
+  demoUrl,
+  pushTiming: timing = vendorTiming,
+}: PartsOptions): Parts {
   return {
     clock,
     state: createState({ dataDir, clock }),
@@ -41,6 +62,8 @@ export function createParts({ dataDir, clock }: { dataDir: string; clock: Clock 
     appTokens: createAppTokens({ clock }),
     userTokens: createUserTokens({ clock }),
     respond: createRespond({ clock }),
+    pushes: createPushes({ clock, heyiUrl, timing }),
+    demoUrl,
   };
 }
 

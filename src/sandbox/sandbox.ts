@@ -5,15 +5,15 @@
  */
 
 import Router from '@koa/router';
-import type { Clock } from '../clock.ts';
 import { StartupError } from '../errors.ts';
 import { createKoa, type Listener, listen } from '../http/server.ts';
 import type { Logger } from '../log.ts';
+import { mountActs } from './acts-controls.ts';
 import { mountControls } from './controls.ts';
 import { crossOriginControls, localHost, localOrigin } from './guard.ts';
 import { type Smtp, startSmtp } from './mail/smtp.ts';
 import { mountPages, pageOfError } from './pages.ts';
-import { createParts } from './parts.ts';
+import { createParts, type PartsOptions } from './parts.ts';
 import { mountAliyunSms } from './sms/aliyun.ts';
 import { mountTencentSms } from './sms/tencent.ts';
 import { mountCgiBin } from './wechat/cgi-bin.ts';
@@ -30,20 +30,18 @@ export type Sandbox = {
   start(): Promise<{ url: string; smtpPort: number }>;
   stop(): Promise<void>;
 };
-export type SandboxOptions = {
+/** `dataDir` is where sandbox.json lives; `heyiUrl` where the seeded apps push to; `demoUrl` where the demo's phone is. */
+export type SandboxOptions = PartsOptions & {
   /** 0 takes a free one. */
   port: number;
-  /** Where sandbox.json lives. */
-  dataDir: string;
-  clock: Clock;
   log: Logger;
   production?: boolean;
 };
 
 /** @throws StartupError in production, and when sandbox.json is damaged */
-export function createSandbox({ port, dataDir, clock, log, production = false }: SandboxOptions): Sandbox {
+export function createSandbox({ port, log, production = false, ...options }: SandboxOptions): Sandbox {
   if (production) throw new StartupError('The sandbox MUST NOT run in production: it signs anybody in as anybody.');
-  const parts = createParts({ dataDir, clock });
+  const parts = createParts(options);
   const router: Router = new Router();
   mountMiniProgram(router, parts);
   mountMiniProgramCodes(router, parts);
@@ -54,6 +52,7 @@ export function createSandbox({ port, dataDir, clock, log, production = false }:
   mountAliyunSms(router, parts);
   mountTencentSms(router, parts);
   mountControls(router, parts);
+  mountActs(router, parts);
   mountPages(router, parts);
   // WeChat's own answer to a path it does not know.
   router.all('/api.weixin.qq.com/*rest', (ctx) => parts.respond(ctx, 40066));
@@ -70,7 +69,7 @@ export function createSandbox({ port, dataDir, clock, log, production = false }:
       return { url: `http://localhost:${http.port}`, smtpPort: smtp.port };
     },
     async stop() {
-      await Promise.all([http?.stop(), smtp?.stop()]);
+      await Promise.all([http?.stop(), smtp?.stop(), parts.pushes.stop()]);
       http = smtp = undefined;
     },
   };

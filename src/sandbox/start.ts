@@ -31,7 +31,15 @@ export async function startSandbox({
 }: StartOptions): Promise<RunningSandbox> {
   const { dataDir, production, sandboxUrl, demoUrl } = config;
   const quiet = log.child({}, { level: 'warn' });
-  const sandbox = createSandbox({ port: config.sandboxPort, dataDir, clock, log: quiet, production });
+  const sandbox = createSandbox({
+    port: config.sandboxPort,
+    dataDir,
+    clock,
+    log: quiet,
+    production,
+    heyiUrl: config.publicUrl,
+    demoUrl,
+  });
   const { smtpPort } = await sandbox.start();
   await seedSandbox({ db, seal, connectors, sandboxUrl, smtpPort, demoUrl });
   const demo = createDemo({

@@ -149,6 +149,52 @@ describe('GET sns/oauth2/access_token', () => {
   });
 });
 
+describe('an official account’s authorisation', () => {
+  const at = async (scope: string, more: Record<string, unknown>) => {
+    const { body } = await confirm(page('authorize', { scope }), more);
+    const back = new URL(String(body.redirect));
+    return (await exchange(back.searchParams.get('code') ?? '', official)).body;
+  };
+
+  test('from a snapshot of the page is marked, and gives ids that are nobody’s, other ones each time', async () => {
+    const true_ids = await at('snsapi_userinfo', {});
+    const first = await at('snsapi_userinfo', { snapshot: true });
+    const second = await at('snsapi_userinfo', { snapshot: true });
+    expect(first).toMatchObject({ is_snapshotuser: 1, openid: expect.stringMatching(/^o[\w-]{27}$/) });
+    expect(true_ids).not.toHaveProperty('is_snapshotuser');
+    expect(new Set([true_ids, first, second].map(({ openid }) => openid)).size).toBe(3);
+    expect(new Set([true_ids, first, second].map(({ unionid }) => unionid)).size).toBe(3);
+    const access_token = String(first.access_token);
+    const profile = (await wechat('sns/userinfo', { access_token, openid: String(first.openid) })).body;
+    expect(profile).toMatchObject({ nickname: '微信用户', openid: first.openid, unionid: first.unionid });
+  });
+
+  test('is never a snapshot for a website app', async () => {
+    const { body } = await confirm(page('qrconnect'), { snapshot: true });
+    const back = new URL(String(body.redirect));
+    expect((await exchange(back.searchParams.get('code') ?? '')).body).not.toHaveProperty('is_snapshotuser');
+  });
+
+  test('silently gives the unionid only where the app says so', async () => {
+    await call('PUT', `/apps/${official.appid}`, { unionid_with_base: true });
+    const { unionid } = await at('snsapi_userinfo', {});
+    expect((await at('snsapi_base', {})).unionid).toBe(unionid);
+    await call('PUT', `/apps/${official.appid}`, { unionid_with_base: false });
+    expect(await at('snsapi_base', {})).not.toHaveProperty('unionid');
+  });
+
+  test('taken back voids its tokens, and no other app’s', async () => {
+    const { access_token, openid, refresh_token } = (await at('snsapi_userinfo', {})) as Record<string, string>;
+    const elsewhere = (await exchange(await codeOf(page('qrconnect')))).body as Record<string, string>;
+    await call('POST', '/people/lin-xiaoman/revoke', { appid: official.appid });
+    expect((await wechat('sns/auth', { access_token, openid })).body.errcode).toBe(40014);
+    const refresh = { appid: official.appid, grant_type: 'refresh_token', refresh_token };
+    expect((await wechat('sns/oauth2/refresh_token', refresh)).body.errcode).toBe(40030);
+    const other = { access_token: elsewhere.access_token, openid: elsewhere.openid };
+    expect((await wechat('sns/auth', other)).body.errcode).toBe(0);
+  });
+});
+
 describe('sns/userinfo, sns/auth and refresh', () => {
   const granted = async (address = page('qrconnect'), app: { appid: string; secret: string } = website) =>
     (await exchange(await codeOf(address), app)).body as Record<string, string>;

@@ -27,9 +27,19 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-export async function startWorld({ dataDir = temporaryFolder() } = {}) {
+type WorldOptions = { dataDir?: string; heyiUrl?: string; demoUrl?: string };
+
+export async function startWorld({ dataDir = temporaryFolder(), heyiUrl, demoUrl }: WorldOptions = {}) {
   const clock = { offset: 0, now: () => new Date(Date.now() + clock.offset) };
-  const sandbox = createSandbox({ port: 0, dataDir, clock, log });
+  const sandbox = createSandbox({
+    port: 0,
+    dataDir,
+    clock,
+    log,
+    heyiUrl,
+    demoUrl,
+    pushTiming: { answer_ms: 300, pause_ms: 20 },
+  });
   const { url, smtpPort } = await sandbox.start();
   afterAll(() => sandbox.stop());
 

@@ -58,10 +58,17 @@ function isOfDomain(hostname: string, domain: string): boolean {
   return hostname === domain || (loopback.has(hostname) && loopback.has(domain));
 }
 
-export function agree({ codes }: Pick<Parts, 'codes'>, request: AuthoriseRequest, person: Person): string {
+/** `snapshot`: the person looks at a picture of the page (快照页), which an official account may be opened as. */
+export function agree(
+  { codes }: Pick<Parts, 'codes'>,
+  request: AuthoriseRequest,
+  { person, snapshot = false }: { person: Person; snapshot?: boolean },
+): string {
   const { kind, app, scope, state, redirect_uri } = request;
   const redirect = new URL(redirect_uri);
-  redirect.searchParams.set('code', codes.issue({ kind, appid: app.appid, person_id: person.person_id, scope }));
+  const given = { kind, appid: app.appid, person_id: person.person_id, scope };
+  const code = codes.issue({ ...given, snapshot: snapshot && kind === 'official' });
+  redirect.searchParams.set('code', code);
   if (state !== undefined) redirect.searchParams.set('state', state);
   return redirect.href;
 }

@@ -14,6 +14,8 @@ export type Code = {
   person_id: string;
   /** Of an authorise page. */
   scope?: string;
+  /** Of an authorise page that was a snapshot of itself. */
+  snapshot?: boolean;
   /** Of the phone button: the number at the moment of the tap. */
   phone?: string;
 };

@@ -32,11 +32,12 @@ function codeToSession(parts: Parts, ctx: Context): Answer {
   const code = codes.find(text, { kind: 'login', appid: app.appid });
   if (code === 'used') return 40163;
   const person = code === 'unknown' ? undefined : state.person(code.person_id);
-  if (!person) return 40029;
+  if (!person || person.closed) return 40029;
   const openid = state.openid(app, person);
   if (faults.limited('jscode2session') && rate(`jscode2session ${openid}`, perMinute)) return 45011;
   if (person.blocked) return 40226;
   codes.use(text);
+  state.authorise(app, person);
   const unionid = state.unionid(app, person);
   return { session_key: sessions.key(openid), openid, ...(unionid && { unionid }) };
 }
@@ -68,7 +69,7 @@ async function phoneNumber(parts: Parts, ctx: Context): Promise<Answer> {
   if (code === 'used' || code === 'unknown') return 40029;
   if (code.appid !== app.appid) return 40013;
   const person = state.person(code.person_id);
-  if (!person || !code.phone) return 40029;
+  if (!person || person.closed || !code.phone) return 40029;
   // That a foreign openid is refused is documented, with which errcode is not: the code is then not this person's, 40029.
   if (body.openid && !/^o[\w-]{27}$/.test(body.openid)) return 40003;
   if (body.openid && body.openid !== state.openid(app, person)) return 40029;

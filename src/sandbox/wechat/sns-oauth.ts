@@ -1,4 +1,5 @@
 /** sns/*: from the code of an authorise page to a person's openid, unionid and profile (website and official account). */
+import { randomBytes } from 'node:crypto';
 import type { Context } from '../../http/server.ts';
 import { breakable } from '../faults.ts';
 import { type Parts, query, type SandboxRouter } from '../parts.ts';
@@ -28,14 +29,28 @@ function exchange(parts: Parts, ctx: Context): Answer {
   const code = codes.find(text, { kind, appid: app.appid });
   if (code === 'used') return 40163;
   const person = code === 'unknown' ? undefined : state.person(code.person_id);
-  if (code === 'unknown' || !person) return 40029;
+  if (code === 'unknown' || !person || person.closed) return 40029;
   codes.use(text);
   const scope = code.scope ?? '';
+  if (code.snapshot) return snapshotTokens(parts, { appid: app.appid, person_id: person.person_id, scope });
+  state.authorise(app, person);
   const openid = state.openid(app, person);
   const tokens = userTokens.issue({ appid: app.appid, person_id: person.person_id, openid, scope });
-  // The silent scope tells who, by this account's own name for them, and nothing more.
-  const unionid = scope === 'snsapi_base' ? undefined : state.unionid(app, person);
+  // The silent scope tells who, by this account's own name for them, and nothing more; some accounts saw it otherwise.
+  const isSilent = scope === 'snsapi_base' && !app.unionid_with_base;
+  const unionid = isSilent ? undefined : state.unionid(app, person);
   return { ...tokens, ...(unionid && { unionid }) };
+}
+
+/** Of a visitor of a snapshot page everything is made up, for this visit alone. */
+function snapshotTokens({ userTokens }: Parts, given: { appid: string; person_id: string; scope: string }): Answer {
+  const [openid, unionid] = [madeUpId(), madeUpId()];
+  const tokens = userTokens.issue({ ...given, openid, fake_unionid: unionid });
+  return { ...tokens, is_snapshotuser: 1, ...(given.scope !== 'snsapi_base' && { unionid }) };
+}
+
+function madeUpId(): string {
+  return `o${randomBytes(21).toString('base64url').slice(0, 27)}`;
 }
 
 function refresh({ state, userTokens }: Parts, ctx: Context): Answer {
@@ -61,8 +76,10 @@ function userInfo({ state, userTokens }: Parts, ctx: Context): Answer {
   const app = state.app(grant.appid);
   const person = state.person(grant.person_id);
   if (!app || !person) return 40003;
-  const unionid = state.unionid(app, person);
   // Since 2021 WeChat leaves sex and place blank; a person without a picture has an empty headimgurl.
   const blank = { sex: 0, language: '', city: '', province: '', country: '', headimgurl: '', privilege: [] };
-  return { openid: grant.openid, nickname: person.nickname, ...blank, ...(unionid && { unionid }) };
+  const { openid, fake_unionid } = grant;
+  if (fake_unionid) return { openid, nickname: '微信用户', ...blank, unionid: fake_unionid };
+  const unionid = state.unionid(app, person);
+  return { openid, nickname: person.nickname, ...blank, ...(unionid && { unionid }) };
 }

@@ -5,7 +5,14 @@ import type { Clock } from '../../clock.ts';
 const accessLifetime = 7_200_000;
 const refreshLifetime = 30 * 86_400_000;
 
-export type Grant = { appid: string; person_id: string; openid: string; scope: string };
+export type Grant = {
+  appid: string;
+  person_id: string;
+  openid: string;
+  scope: string;
+  /** Made up for the visit of a snapshot page. */
+  fake_unionid?: string;
+};
 export type UserTokenAnswer = {
   access_token: string;
   expires_in: number;
@@ -19,6 +26,8 @@ export type UserTokens = {
   issue(grant: Grant): UserTokenAnswer;
   /** The same access token, prolonged, while it lives; a new one after. The refresh token's 30 days are never prolonged. */
   refresh(text: string, appid: string): UserTokenAnswer | 40030 | 42002;
+  /** The person took it back: every token of theirs for this app is void. */
+  revoke(appid: string, person_id: string): void;
   /** The grant, or the errcode. */
   check(access: string | undefined, openid: string | undefined): Grant | 40003 | 40014 | 41001 | 41009 | 42001;
 };
@@ -48,6 +57,11 @@ export function createUserTokens({ clock }: { clock: Clock }): UserTokens {
       pair.access_until = now() + accessLifetime;
       byAccess.set(pair.access, pair);
       return said(pair);
+    },
+    revoke(appid, person_id) {
+      for (const pairsOf of [pairs, byAccess])
+        for (const [text, pair] of pairsOf)
+          if (pair.appid === appid && pair.person_id === person_id) pairsOf.delete(text);
     },
     check(access, openid) {
       if (!access) return 41001;

@@ -1,0 +1,162 @@
+/**
+ * Sends an app's pushes to the address of its setting: signed anew for each attempt, up to three attempts of five seconds, and
+ * everything that happened kept for people to look at (the newest 500, in memory).
+ */
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Clock } from '../../clock.ts';
+import { sandboxApps } from '../constants.ts';
+import type { PushSetting, WechatApp } from '../state.ts';
+import { sign } from './crypto.ts';
+import { type Message, type Reply, readReply, wrap, write } from './message.ts';
+
+export type Attempt = { at: string; ms: number; status: number | null; answer: string } & Reply;
+export type Push = {
+  push_id: string;
+  appid: string;
+  /** The event's name, or the message's type. */
+  event: string;
+  url: string;
+  mode: PushSetting['mode'];
+  format: PushSetting['format'];
+  /** In the clear, whatever the mode. */
+  text: string;
+  state: 'pending' | 'delivered' | 'failed';
+  attempts: Attempt[];
+};
+
+export type Pushes = {
+  /** Where the app's pushes go; undefined when it has no such address. */
+  setting(app: WechatApp): PushSetting | undefined;
+  /** Answers after the first attempt; further ones go on by themselves. Undefined: the app wants no pushes. */
+  send(app: WechatApp, message: Message): Promise<Push | undefined>;
+  /** Newest first. */
+  list(appid?: string): Push[];
+  /** WeChat's check when the address is entered: what is wrong with it, in one sentence. */
+  verify(setting: PushSetting): Promise<string | undefined>;
+  stop(): Promise<void>;
+};
+export type PushTiming = { answer_ms: number; pause_ms: number };
+
+const kept = 500;
+const attemptsInAll = 3;
+const shown = 4000;
+
+type Options = { clock: Clock; heyiUrl: string | undefined; timing: PushTiming };
+
+export function createPushes({ clock, heyiUrl, timing }: Options): Pushes {
+  const pushes: Push[] = [];
+  const stopping = new AbortController();
+  const going = new Set<Promise<void>>();
+  const seconds = () => String(Math.floor(clock.now().getTime() / 1000));
+  const request = (url: URL, init: RequestInit) =>
+    ask(url, init, AbortSignal.any([stopping.signal, AbortSignal.timeout(timing.answer_ms)]));
+
+  async function attempt(push: Push, app: WechatApp, setting: PushSetting, message: Message): Promise<void> {
+    const { query, body } = wrap(message, { app, setting, timestamp: seconds(), nonce: String(randomInt(1e8, 1e9)) });
+    const at = clock.now().toISOString();
+    const startedAt = performance.now();
+    const headers = { 'Content-Type': setting.format === 'json' ? 'application/json' : 'text/xml' };
+    const answered = await request(withQuery(setting.url, query), { method: 'POST', body, headers });
+    const { status, answer } = answered;
+    const said = answered.problem
+      ? ({ outcome: 'failed', problem: answered.problem } as const)
+      : readReply(answer, { app, setting });
+    push.attempts.push({
+      at,
+      ms: Math.round(performance.now() - startedAt),
+      status,
+      answer: answer.slice(0, shown),
+      ...said,
+    });
+    if (said.outcome !== 'failed') push.state = 'delivered';
+    else if (push.attempts.length === attemptsInAll) push.state = 'failed';
+  }
+
+  return {
+    setting: (app) => settingOf(app, heyiUrl),
+    async send(app, message) {
+      const setting = settingOf(app, heyiUrl);
+      if (!setting) return undefined;
+      const push = newPush(app, setting, message);
+      pushes.unshift(push);
+      pushes.length = Math.min(pushes.length, kept);
+      await attempt(push, app, setting, message);
+      const retries = retry(push, timing.pause_ms, stopping.signal, () => attempt(push, app, setting, message));
+      going.add(retries);
+      retries.finally(() => going.delete(retries));
+      return push;
+    },
+    list: (appid) => pushes.filter((push) => appid === undefined || push.appid === appid),
+    async verify({ url, token }) {
+      const [timestamp, nonce, echostr] = [
+        seconds(),
+        String(randomInt(1e8, 1e9)),
+        String(randomBytes(7).readUIntBE(0, 6)),
+      ];
+      const signature = sign([token, timestamp, nonce]);
+      const { problem, answer } = await request(withQuery(url, { signature, timestamp, nonce, echostr }), {});
+      if (problem) return problem;
+      return answer === echostr
+        ? undefined
+        : `It answered ${JSON.stringify(answer.slice(0, 80))} in place of the echostr.`;
+    },
+    async stop() {
+      stopping.abort();
+      await Promise.all(going);
+    },
+  };
+}
+
+async function retry(push: Push, pause_ms: number, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> {
+  while (push.state === 'pending' && !signal.aborted) {
+    // Thrown away: the sandbox is being stopped.
+    await pause(pause_ms, undefined, { signal }).catch(() => undefined);
+    if (!signal.aborted) await attempt();
+  }
+}
+
+function settingOf(app: WechatApp, heyiUrl: string | undefined): PushSetting | undefined {
+  if (app.push !== undefined) return app.push ?? undefined;
+  const seeded = Object.values(sandboxApps).find(({ appid }) => appid === app.appid);
+  if (!seeded || !heyiUrl) return undefined;
+  const format = app.kind === 'miniprogram' ? 'json' : 'xml';
+  return { url: `${heyiUrl}/wechat/${app.appid}/push`, ...seeded.push, mode: 'secure', format };
+}
+
+function newPush(app: WechatApp, { url, mode, format }: PushSetting, message: Message): Push {
+  return {
+    push_id: randomUUID(),
+    appid: app.appid,
+    event: String(message.Event ?? message.MsgType),
+    url,
+    mode,
+    format,
+    text: write(message, format),
+    state: 'pending',
+    attempts: [],
+  };
+}
+
+function withQuery(address: string, query: Record<string, string>): URL {
+  const url = new URL(address);
+  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  return url;
+}
+
+type Answered = { status: number | null; answer: string; problem?: string };
+
+async function ask(url: URL, init: RequestInit, signal: AbortSignal): Promise<Answered> {
+  try {
+    const headers = { ...init.headers, 'User-Agent': 'Mozilla/4.0' };
+    const response = await fetch(url, { ...init, headers, redirect: 'manual', signal });
+    const answer = await response.text();
+    const { status } = response;
+    return status === 200 ? { status, answer } : { status, answer, problem: `It answered HTTP ${status}.` };
+  } catch (error) {
+    const isLate = error instanceof Error && error.name === 'TimeoutError';
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    return { status: null, answer: '', problem: isLate ? 'It did not answer in time.' : `It was not reached: ${why}.` };
+  }
+}
