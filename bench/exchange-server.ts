@@ -59,6 +59,9 @@ const wechatAtOnce: Connectors = {
   verify: notHere,
   challenge: notHere,
   exchangePhone: notHere,
+  apps: async () => [],
+  scanCode: notHere,
+  appLink: notHere,
   configure: notHere,
   disableSandbox: notHere,
   exchange: async (appid, { login_code }) => ({

@@ -106,7 +106,14 @@ export type ExchangeConnector<Settings = unknown> = {
     settings: Settings,
     input: { phone_code: string; openid: string },
   ): Promise<Proof>;
+  /** A picture; whoever scans it with WeChat opens the app's page for confirming sign-ins, which is handed the scene. Errors as above. */
+  scanCode(services: ConnectorServices, settings: Settings, input: { scene: string }): Promise<Buffer>;
+  /** An address that opens the app from a browser and hands it the query. Errors as above. */
+  appLink(services: ConnectorServices, settings: Settings, input: AppLink): Promise<string>;
 };
+
+/** `path`: a page of the app, its first one when empty. */
+export type AppLink = { path: string; query: string; seconds: number };
 
 /**
  * A connector whose page is somebody else's: the browser goes there and comes back to a fixed address of ours. Configured once per
@@ -160,6 +167,10 @@ export type Connectors = {
   challenge(): Promise<Record<string, unknown>>;
   exchange(appid: string, input: { login_code: string }): Promise<Proof>;
   exchangePhone(appid: string, input: { phone_code: string; openid: string }): Promise<Proof>;
+  /** Apps of exchange connectors that are configured and enabled. */
+  apps(): Promise<string[]>;
+  scanCode(appid: string, input: { scene: string }): Promise<Buffer>;
+  appLink(appid: string, input: AppLink): Promise<string>;
   /** Stores settings, sealed. @throws invalid_fields */
   configure(instance: {
     id: string;

@@ -86,6 +86,19 @@ export function createConnectors(services: ConnectorServices): Connectors {
       const [connector, settings] = await app(appid);
       return connector.exchangePhone(services, settings, input);
     },
+    async apps() {
+      const names = connectors.flatMap(({ kind, name }) => (kind === 'exchange' ? [name] : []));
+      const rows = (await listConnectors(db)).filter(({ connector }) => names.includes(connector));
+      return rows.map(({ id }) => id.slice(id.indexOf(':') + 1)).sort();
+    },
+    async scanCode(appid, input) {
+      const [connector, settings] = await app(appid);
+      return connector.scanCode(services, settings, input);
+    },
+    async appLink(appid, input) {
+      const [connector, settings] = await app(appid);
+      return connector.appLink(services, settings, input);
+    },
     async configure({ id, connector, settings, source = 'operator' }) {
       await save({ db, seal }, check({ id, connector, settings }), source);
       // At every start with the sandbox: news to nobody.

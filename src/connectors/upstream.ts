@@ -18,7 +18,7 @@ export type UpstreamRequest = {
 };
 
 export type UpstreamAnswer =
-  | { ok: true; status: number; text: string }
+  | { ok: true; status: number; text: string; bytes: Buffer }
   /** `reason` is a short code such as ECONNRESET; `arrived` is false only when the request was certainly never sent. */
   | { ok: false; reason: string; arrived: boolean };
 
@@ -53,7 +53,8 @@ async function ask({ url, method, headers, body, signal }: UpstreamRequest): Pro
       if (size > largestAnswer) return { ok: false, reason: 'ANSWER_TOO_LARGE', arrived: true };
       chunks.push(chunk);
     }
-    return { ok: true, status: answer.statusCode, text: Buffer.concat(chunks).toString('utf8') };
+    const bytes = Buffer.concat(chunks);
+    return { ok: true, status: answer.statusCode, text: bytes.toString('utf8'), bytes };
   } catch (error) {
     const reason = reasonOf(error);
     return { ok: false, reason, arrived: !neverSent.test(reason) };

@@ -1,8 +1,9 @@
 /**
- * From a proof to the way back: the subject, the consent, the record, the engine's answer.
+ * From a proof to the way back: the subject, the consent, the record, the engine's answer. Somebody who is signed in elsewhere and said
+ * there that this browser is theirs (a scan, a hand-over) comes without a proof and as nobody new.
  *
- *   proof ── agreed in this sign-in, or by this person before ──► subject → consent → audit → interaction result → 303
- *     └───── otherwise ──► the page that asks, and then the same
+ *   who ── agreed in this sign-in, or by this person before ──► subject → consent → audit → interaction result → 303
+ *    └──── otherwise ──► the page that asks, and then the same
  */
 import type Provider from 'oidc-provider';
 import { recordAudit } from '../audit/audit.ts';
@@ -10,22 +11,26 @@ import type { Clock } from '../clock.ts';
 import type { Proof } from '../connectors/contract.ts';
 import { hasAgreed, recordConsents } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
+import { fail } from '../errors.ts';
 import { claimHeldEvents } from '../events/jobs.ts';
 import type { Context } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
-import { findByIdentity } from '../subjects/subjects.ts';
+import { currentSubject, findByIdentity } from '../subjects/subjects.ts';
 import { policyVersion } from './privacy.ts';
 import type { Visit } from './visit.ts';
 
 export type FinishDependencies = { db: Database; seal: Seal; clock: Clock; log: Logger; oidc: { provider: Provider } };
 
+export type Who = { proof: Proof } | { sub: string };
+export type SignIn = { who: Who; method: string };
+
 /** True when this person has agreed to the policy in force, now or earlier, in whichever browser. */
-export async function policyIsAgreed({ db, seal }: FinishDependencies, visit: Visit, proof: Proof): Promise<boolean> {
+export async function policyIsAgreed({ db, seal }: FinishDependencies, visit: Visit, who: Who): Promise<boolean> {
   if (visit.step.agreement?.version === policyVersion()) return true;
-  const [identity] = proof.identities;
-  const sub = identity && (await findByIdentity({ db, seal }, identity));
+  const identity = 'proof' in who ? who.proof.identities[0] : undefined;
+  const sub = 'sub' in who ? who.sub : identity && (await findByIdentity({ db, seal }, identity));
   return sub !== undefined && (await hasAgreed(db, sub, 'privacy'));
 }
 
@@ -37,16 +42,16 @@ export async function finishSignIn(
   ctx: Context,
   deps: FinishDependencies,
   visit: Visit,
-  { proof, method }: { proof: Proof; method: string },
+  { who, method }: SignIn,
 ): Promise<string | undefined> {
   const { ip, requestId: request_id } = ctx.state;
   const { client_id } = visit.client;
   const channel = visit.client.channel ?? 'website';
-  const resolution = await resolveSubject(deps, {
-    proofs: [proof],
-    create: true,
-    context: { channel, client_id, ip, request_id },
-  });
+  const context = { channel, client_id, ip, request_id };
+  const resolution =
+    'proof' in who
+      ? await resolveSubject(deps, { proofs: [who.proof], create: true, context })
+      : await standing(deps, who.sub);
   if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);
   await keepAgreement(ctx, deps, visit, resolution, channel);
   await recordAudit(deps.db, {
@@ -60,9 +65,20 @@ export async function finishSignIn(
     details: { method, channel, is_new: resolution.created },
   });
   await endOtherSession(ctx, deps, resolution.sub);
-  // RFC 8176: a one-time code; by text message it is also "sms".
-  const amr = method === 'sms' ? ['otp', 'sms'] : ['otp'];
+  const amr = 'proof' in who ? (who.proof.amr ?? amrOf[method] ?? ['otp']) : elsewhere;
   return answer(ctx, deps.oidc.provider, { login: { accountId: resolution.sub, amr, remember: true } });
+}
+
+/** RFC 8176: a one-time code; by text message it is also "sms". */
+const amrOf: Record<string, string[]> = { sms: ['otp', 'sms'] };
+/** Also there: more than one channel, and somebody was present at the other one. */
+const elsewhere = ['mca', 'user'];
+
+/** Merged meanwhile, it is the survivor who is the person. @throws subject_suspended */
+async function standing({ db }: FinishDependencies, sub: string): Promise<Resolution> {
+  const subject = await currentSubject(db, sub);
+  if (subject?.status !== 'active') throw fail('subject_suspended');
+  return { sub: subject.sub, created: false, linked: [] };
 }
 
 /** Hands the interaction's result to the engine; undefined when the interaction is gone. */

@@ -4,9 +4,9 @@
  * of the page has no such cookie and can use neither the code nor the proof (threats A30, B4).
  */
 import { randomBytes } from 'node:crypto';
-import type { Proof } from '../connectors/contract.ts';
 import type { Context } from '../http/server.ts';
 import type { Seal } from '../seal.ts';
+import type { SignIn } from './finish.ts';
 
 /** Where "back" leads: known also after the interaction has expired. */
 export type WayBack = { name: string; url: string };
@@ -32,7 +32,9 @@ export type Step = {
   agreement?: Agreement | undefined;
   pending?: Pending | undefined;
   /** Proven, but the policy is still to be agreed to. */
-  proven?: { proof: Proof; method: string; masked_to: string; until: number } | undefined;
+  proven?: (SignIn & { masked_to: string; until: number }) | undefined;
+  /** The mini-program code that is shown: its ticket, known to this browser and to whoever scans it. */
+  scan?: { ticket: string; appid: string; method: string } | undefined;
   is_done?: true;
 };
 

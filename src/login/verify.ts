@@ -5,7 +5,7 @@ import { triesAllowed } from '../connectors/one-time-code.ts';
 import { AppError } from '../errors.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
-import { finishSignIn, policyIsAgreed } from './finish.ts';
+import { finishSignIn, policyIsAgreed, type SignIn } from './finish.ts';
 import { policyTextHash, policyVersion, rememberAgreement } from './privacy.ts';
 import { type CaptchaTask, limitedAddress, newCaptcha, otherLanguage, sendCode, sentenceOf } from './start.ts';
 import { bindingOf, type Pending } from './step.ts';
@@ -84,7 +84,7 @@ export async function verify(ctx: Context, deps: Deps, visit: Visit, form: Form)
     if (!(error instanceof AppError) || !codeErrors.has(error.code)) throw error;
     return refused(ctx, deps, visit, pending, error);
   }
-  await proven(ctx, deps, visit, { proof, method: pending.method, masked_to: pending.masked_to });
+  await proven(ctx, deps, visit, { who: { proof }, method: pending.method, masked_to: pending.masked_to });
 }
 
 async function refused(ctx: Context, deps: Deps, visit: Visit, pending: Pending, error: AppError): Promise<void> {
@@ -128,10 +128,10 @@ async function otherClickLeadsOn(ctx: Context, deps: Deps, visit: Visit, pending
   return false;
 }
 
-type Proven = { proof: Proof; method: string; masked_to: string };
+type Proven = SignIn & { masked_to: string };
 
-async function proven(ctx: Context, deps: Deps, visit: Visit, what: Proven): Promise<void> {
-  if (await policyIsAgreed(deps, visit, what.proof)) return complete(ctx, deps, visit, what);
+export async function proven(ctx: Context, deps: Deps, visit: Visit, what: Proven): Promise<void> {
+  if (await policyIsAgreed(deps, visit, what.who)) return complete(ctx, deps, visit, what);
   const until = deps.clock.now().getTime() + provenMinutes * 60_000;
   visit.step.proven = { ...what, until };
   deps.steps.write(ctx, visit.uid, visit.step);
@@ -165,8 +165,8 @@ export async function agree(ctx: Context, deps: Deps, visit: Visit, form: Form):
   await complete(ctx, deps, visit, waiting);
 }
 
-async function complete(ctx: Context, deps: Deps, visit: Visit, { proof, method }: Proven): Promise<void> {
-  const url = await finishSignIn(ctx, deps, visit, { proof, method });
+async function complete(ctx: Context, deps: Deps, visit: Visit, { who, method }: SignIn): Promise<void> {
+  const url = await finishSignIn(ctx, deps, visit, { who, method });
   const { step, uid } = visit;
   deps.steps.write(ctx, uid, { nonce: step.nonce, back: step.back, is_done: true });
   if (step.agreement) rememberAgreement(ctx, { https: deps.config.publicUrl.startsWith('https:') });

@@ -6,7 +6,7 @@ import { afterAll } from 'vitest';
 import { signAcs3 } from '../../src/connectors/sms/acs3.ts';
 
 export type Seen = { method: string; url: URL; headers: IncomingMessage['headers']; body: string };
-export type Answer = { status?: number; type?: string; body: string | object };
+export type Answer = { status?: number; type?: string; body: string | Buffer | object };
 /** `reset`: the connection breaks after the request was read. `hang`: no answer at all. */
 export type Behaviour = (seen: Seen) => Answer | 'reset' | 'hang' | Promise<Answer | 'reset' | 'hang'>;
 
@@ -48,7 +48,8 @@ export async function fakeServer(initial: Behaviour): Promise<FakeServer> {
 function reply(res: ServerResponse, answer: Answer | 'reset' | 'hang'): void {
   if (answer === 'hang') return;
   if (answer === 'reset') return void res.socket?.destroy();
-  const body = typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body);
+  const isReady = typeof answer.body === 'string' || Buffer.isBuffer(answer.body);
+  const body = isReady ? answer.body : JSON.stringify(answer.body);
   res.writeHead(answer.status ?? 200, { 'content-type': answer.type ?? 'text/plain' }).end(body);
 }
 

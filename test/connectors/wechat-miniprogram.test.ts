@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createConnectors } from '../../src/connectors/registry.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { fakeWechat } from './fakes.ts';
+import { type Answer, fakeWechat } from './fakes.ts';
 import { codeOf, errorOf, outcomes, testServices } from './services.ts';
 
 const { db } = await testDatabase();
@@ -179,5 +179,47 @@ describe('the phone-number button', () => {
   });
   it('is in no log line, nor is the number', async () => {
     expect(services.logged()).not.toMatch(/phone-\d|13800138000/);
+  });
+});
+
+describe('codes and links that open the mini-program', () => {
+  const picture = Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xe0]), Buffer.alloc(500, 7)]);
+  const asked = () => JSON.parse(wechat.seen.at(-1)?.body ?? '{}');
+  const answering = (answer: Answer) =>
+    wechat.behave((seen) => (seen.url.pathname.startsWith('/wxa/') ? answer : wechat.normal(seen)));
+
+  it('a code for scanning is the picture, byte for byte, of the settings’ page and version', async () => {
+    answering({ type: 'image/jpeg', body: picture });
+    expect(await connectors.scanCode(wechat.appid, { scene: 'ticket-1' })).toEqual(picture);
+    expect(asked()).toEqual({
+      scene: 'ticket-1',
+      page: 'pages/login/scan',
+      env_version: 'release',
+      check_path: true,
+    });
+    await configure(wechat, { scan_page: 'pages/scan', env_version: 'trial' });
+    await connectors.scanCode(wechat.appid, { scene: 'ticket-1' });
+    expect(asked()).toMatchObject({ page: 'pages/scan', env_version: 'trial', check_path: false });
+  });
+  it('C14: an error that comes as a picture’s answer is read, whatever its content type says', async () => {
+    answering({ type: 'image/jpeg', body: { errcode: 41030, errmsg: 'invalid page' } });
+    expect(await codeOf(connectors.scanCode(wechat.appid, { scene: 'ticket-2' }))).toBe('wechat_misconfigured');
+    answering({ type: 'text/html', body: '<html>gateway</html>' });
+    expect(await codeOf(connectors.scanCode(wechat.appid, { scene: 'ticket-2' }))).toBe('upstream_unavailable');
+    expect(services.logged()).not.toContain('ticket-2');
+  });
+  it('a link carries the query and ends by itself', async () => {
+    answering({ body: { errcode: 0, errmsg: 'ok', url_link: 'https://wxaurl.cn/abc' } });
+    const link = { path: '', query: 'link=ticket-3', seconds: 300 };
+    expect(await connectors.appLink(wechat.appid, link)).toBe('https://wxaurl.cn/abc');
+    const { expire_time, ...rest } = asked();
+    expect(rest).toEqual({ path: '', query: 'link=ticket-3', env_version: 'release', expire_type: 0 });
+    expect(Math.abs(expire_time - Date.now() / 1000 - 300)).toBeLessThan(60);
+    answering({ body: { errcode: 85407, errmsg: 'no scheme permission' } });
+    expect(await codeOf(connectors.appLink(wechat.appid, link))).toBe('wechat_misconfigured');
+  });
+  it('are made for an app that is set up, and for no other', async () => {
+    expect(await connectors.apps()).toEqual([wechat.appid, other.appid]);
+    expect(await codeOf(connectors.scanCode('wxunknown', { scene: 'x' }))).toBe('connector_not_configured');
   });
 });

@@ -79,6 +79,9 @@ export function createOutside() {
       if (owner !== openid) throw fail('wechat_code_invalid');
       return phoneProof(phone);
     },
+    apps: async () => ['wxtest'],
+    scanCode: async () => Buffer.from('picture'),
+    appLink: async (_appid, { query }) => `https://wxaurl.cn/test?${query}`,
     configure: async () => {},
     disableSandbox: async () => {},
   };

@@ -10,7 +10,7 @@ import { type ConnectorServices, defineConnector, type Identity, secret } from '
 import { parsePhone } from '../phone-number.ts';
 import { isSafeBase } from '../upstream.ts';
 import { withAccessToken } from '../wechat/access-token.ts';
-import { callWechat } from '../wechat/client.ts';
+import { callWechat, type WechatCall } from '../wechat/client.ts';
 import { explain } from '../wechat/errors.ts';
 
 const name = 'wechat-miniprogram';
@@ -37,6 +37,15 @@ const miniprogramSettings = z.object({
     .default('https://api.weixin.qq.com')
     .refine(isSafeBase, 'must be an https address (http only on this machine)')
     .describe("a proxy in front of WeChat's address"),
+  scan_page: z
+    .string()
+    .regex(/^\w[\w/-]{0,127}$/, 'is a path such as pages/login/scan, without a leading slash')
+    .default('pages/login/scan')
+    .describe('the page of the mini-program on which a sign-in on a computer is confirmed'),
+  env_version: z
+    .enum(['release', 'trial', 'develop'])
+    .default('release')
+    .describe('which version of the mini-program codes and links open'),
 });
 export type MiniprogramSettings = z.infer<typeof miniprogramSettings>;
 
@@ -64,7 +73,37 @@ export const wechatMiniprogram = defineConnector<MiniprogramSettings>({
     const phone = phoneOf(services, settings, answer);
     return { connector: name, identities: [{ kind: 'phone', issuer: '', external_id: phone }] };
   },
+  async scanCode(services, settings, { scene }) {
+    const { scan_page: page, env_version } = settings;
+    // WeChat looks for the page in the released version only.
+    const body = { scene, page, env_version, check_path: env_version === 'release' };
+    const answer = await withApp(services, settings, { api: 'wxa/getwxacodeunlimit', body, picture: true });
+    if (!Buffer.isBuffer(answer.picture)) throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
+    return answer.picture;
+  },
+  async appLink(services, settings, { path, query, seconds }) {
+    const { env_version } = settings;
+    const expire_time = Math.floor(services.clock.now().getTime() / 1000) + seconds;
+    const body = { path, query, env_version, expire_type: 0, expire_time };
+    const { url_link } = await withApp(services, settings, { api: 'wxa/generate_urllink', body });
+    if (typeof url_link !== 'string' || !URL.canParse(url_link))
+      throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
+    return url_link;
+  },
 });
+
+/** A call in the app's own name that spends nothing: making a code or a link twice does no harm. */
+function withApp(
+  services: ConnectorServices,
+  settings: MiniprogramSettings,
+  call: Pick<WechatCall, 'api' | 'body' | 'picture'>,
+) {
+  return explained(services, settings, () =>
+    withAccessToken(services, settings, (access_token) =>
+      callWechat({ ...call, base_url: settings.base_url, query: { access_token }, repeatable: true }),
+    ),
+  );
+}
 
 function code2Session({ appid, secret, base_url }: MiniprogramSettings, code: string) {
   return callWechat({

@@ -24,6 +24,8 @@ export type WechatCall = {
   body?: Record<string, unknown>;
   /** True when doing it twice does no harm. */
   repeatable: boolean;
+  /** The answer is a picture, and JSON when something is wrong; told apart by the first bytes, since the type lies. */
+  picture?: true;
 };
 
 export type WechatError = Error & {
@@ -70,6 +72,7 @@ async function attemptCall(call: WechatCall, signal: AbortSignal): Promise<Outco
     const hopeless = reply.reason === circuitOpen || reply.reason === 'TIMEOUT';
     return { error, again: !hopeless && (call.repeatable || !reply.arrived) };
   }
+  if (call.picture && reply.status < 400 && pictureType(reply.bytes)) return { answer: { picture: reply.bytes } };
   const answer = parseObject(reply.text);
   if (!answer || (reply.status >= 400 && answer.errcode === undefined)) {
     const error = wechatError(call, 'unreadable', `answered HTTP ${reply.status} without JSON`);
@@ -80,6 +83,11 @@ async function attemptCall(call: WechatCall, signal: AbortSignal): Promise<Outco
   if (errcode === 0) return { answer };
   const error = wechatError(call, 'refused', `answered ${errcode} ${sayable(call, answer.errmsg)}`, errcode);
   return { error, again: errcode === busy };
+}
+
+export function pictureType(bytes: Buffer): 'image/jpeg' | 'image/png' | undefined {
+  if (bytes.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'image/jpeg';
+  return bytes.subarray(0, 4).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47])) ? 'image/png' : undefined;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

@@ -8,6 +8,8 @@ const refused = [40226, 50002];
 /** Wrong or frozen appid or secret, address not on the white list, API not granted, administrator's confirmation missing. */
 const misconfigured = [
   40001, 40002, 40013, 40125, 40164, 40243, 41002, 41004, 48001, 50004, 50007, 89503, 89506, 89507,
+  // Codes and links: a page that is not in the version people have, an app that may not make links or is not released.
+  40097, 40165, 40212, 41030, 85079, 85088, 85096, 85402, 85407, 85408,
 ];
 
 /** The app token is void: fetch another one and repeat the call once. */
