@@ -44,7 +44,7 @@ async function ours(): Promise<{ listen: Koa['listen'] }> {
     config: { publicUrl },
     limits: createLimits({ db, seal }),
     connectors: wechatAtOnce,
-    jobs: { handle: () => {} },
+    jobs: { handle: () => {}, send: async () => {} },
     pages: { renderError: () => {}, renderLogout: () => {}, renderLogoutDone: () => {}, settle: () => {} },
   });
   return createKoa({ log, trustProxy: false, https: false }).use(oidc.middleware);

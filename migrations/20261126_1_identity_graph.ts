@@ -57,6 +57,19 @@ export async function up(knex: Knex): Promise<void> {
     );
     comment on table known_devices is 'Browsers and apps a person has signed in with: a phone number that was quiet for long opens the account at once only from one of them.';
 
+    create index known_devices_device on known_devices (device_hash);
+
+    -- What a person said under one sub holds for all of theirs: the newest word counts, whichever account it was given in, and an
+    -- undone merge gives each side its own words back.
+    create or replace view current_consents as
+      select distinct on (m.subject_id, k.purpose) m.subject_id, k.purpose, k.version, k.is_granted, k.at
+        from subject_members m join consents k on k.subject_id = m.member_id
+       order by m.subject_id, k.purpose, k.at desc, k.id desc;
+    comment on view current_consents is 'The consent in force per person and purpose, over all subs of that person.';
+
+    create or replace view staff_subjects as select subject_id from staff;
+    comment on view staff_subjects is 'People with a role in the console: no rule merges them with anybody.';
+
     create table tickets (
       id_hash text primary key,
       kind text not null,

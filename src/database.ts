@@ -91,6 +91,24 @@ export function batched<In, Out>(run: (db: Knex, items: In[]) => Promise<Out[]>)
   };
 }
 
+const victim = new Set(['40P01', '40001']);
+const mostTries = 4;
+
+/**
+ * A transaction for work that locks several people: the loser of a deadlock did nothing and simply tries again. Inside the
+ * caller's transaction it is a part of that one, which answers for the whole.
+ */
+export async function inTransaction<T>(db: Knex, work: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await db.transaction(work);
+    } catch (error) {
+      const isVictim = victim.has((error as { code?: string }).code ?? '');
+      if (!isVictim || db.isTransaction || tries === mostTries) throw error;
+    }
+  }
+}
+
 const migrationsFolder = fileURLToPath(new URL('../migrations/', import.meta.url));
 
 /** Migrations by name without the file ending: knex stores the name, and calls the folder corrupt when `.ts` turns to `.js`. */

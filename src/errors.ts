@@ -44,6 +44,12 @@ const codes = {
   connector_not_configured: [503, 'This way of signing in is not set up.'],
   unknown_person: [404, 'Nobody is known by this identity.'],
   subject_suspended: [403, 'This account is suspended.'],
+  second_proof_needed: [403, 'This number was not used for long: one more proof is needed, or a new account.'],
+  identity_taken: [409, 'This way of signing in belongs to another account.'],
+  identity_contradicts: [409, 'The account has another one of this kind already.'],
+  last_identity: [409, 'The last way of signing in cannot be removed.'],
+  merge_refused: [409, 'These two cannot be merged.'],
+  case_decided: [409, 'This case was decided already.'],
 } as const satisfies Record<string, readonly [status: number, sentence: string]>;
 
 export type ErrorCode = keyof typeof codes;

@@ -8,6 +8,7 @@ import type { I18n, Translate } from '../http/i18n.ts';
 import type { Limits } from '../http/limits.ts';
 import type { Render } from '../http/render.ts';
 import type { Context } from '../http/server.ts';
+import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Oidc } from '../oidc/provider.ts';
 import type { Seal } from '../seal.ts';
@@ -29,6 +30,7 @@ export type LoginDependencies = {
   i18n: I18n;
   /** Aborted when this process stops. */
   ending: AbortSignal;
+  jobs: Pick<Jobs, 'send'>;
 };
 
 export type Deps = LoginDependencies & {

@@ -14,6 +14,7 @@ import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import { claimHeldEvents } from '../events/jobs.ts';
 import type { Context } from '../http/server.ts';
+import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
@@ -21,7 +22,14 @@ import { currentSubject, findByIdentity } from '../subjects/subjects.ts';
 import { policyVersion } from './privacy.ts';
 import type { Visit } from './visit.ts';
 
-export type FinishDependencies = { db: Database; seal: Seal; clock: Clock; log: Logger; oidc: { provider: Provider } };
+export type FinishDependencies = {
+  db: Database;
+  seal: Seal;
+  clock: Clock;
+  log: Logger;
+  jobs: Pick<Jobs, 'send'>;
+  oidc: { provider: Provider };
+};
 
 export type Who = { proof: Proof } | { sub: string };
 export type SignIn = { who: Who; method: string };

@@ -41,7 +41,7 @@ export type OidcDependencies = {
   config: Pick<Config, 'publicUrl'>;
   limits: Limits;
   connectors: Connectors;
-  jobs: Pick<Jobs, 'handle'>;
+  jobs: Pick<Jobs, 'handle' | 'send'>;
   pages: EnginePages;
 };
 
@@ -64,11 +64,11 @@ export type Oidc = TokenReader & {
 };
 
 export async function createOidc(deps: OidcDependencies): Promise<Oidc> {
-  const { db, seal, clock, log, connectors, limits, pages } = deps;
+  const { db, seal, clock, log, connectors, limits, jobs, pages } = deps;
   const { publicUrl } = deps.config;
   const clients = createClientDirectory({ db, seal, clock });
   const keys = await loadSigningKeys({ db, seal });
-  const shared = { db, seal, clock, log, clients, connectors, limits, publicUrl };
+  const shared = { db, seal, clock, log, clients, connectors, limits, jobs, publicUrl };
   const configuration = engineConfiguration({ ...shared, pages, jwks: keys.private });
   const provider = createEngine(publicUrl, configuration, (name, handler) => wrapGrant(shared, name, handler));
   provider.registerGrantType(tokenExchange, createTokenExchange(shared), exchangeParameters, ['resource']);
@@ -77,7 +77,7 @@ export async function createOidc(deps: OidcDependencies): Promise<Oidc> {
   endBindingsAtLogout(provider, db);
   const cors = createCors({ clients });
   const otp = createOtp({ clients, connectors, limits, cors });
-  deps.jobs.handle('oidc.purge', async () => void (await purgeExpired(db)), { cron: '*/5 * * * *' });
+  jobs.handle('oidc.purge', async () => void (await purgeExpired(db)), { cron: '*/5 * * * *' });
   return {
     middleware: mountEngine({ provider, cors, log, pages, publicUrl, otp }),
     provider,

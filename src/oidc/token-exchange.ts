@@ -14,6 +14,7 @@ import { type Consent, parseConsents } from '../consent/consent.ts';
 import { AppError } from '../errors.ts';
 import { claimHeldEvents } from '../events/jobs.ts';
 import type { Limits } from '../http/limits.ts';
+import type { Jobs } from '../jobs.ts';
 import type { Seal } from '../seal.ts';
 import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
 import { type EngineClient, ours } from './clients.ts';
@@ -46,6 +47,7 @@ export type ExchangeDependencies = TokenEndpointDependencies & {
   seal: Seal;
   connectors: Connectors;
   limits: Limits;
+  jobs: Pick<Jobs, 'send'>;
   publicUrl: string;
 };
 
@@ -158,7 +160,7 @@ async function proveByCode(
 }
 
 async function resolve(
-  { db, seal }: ExchangeDependencies,
+  { db, seal, jobs }: ExchangeDependencies,
   ctx: GrantContext,
   client: EngineClient,
   { create }: Request,
@@ -166,7 +168,7 @@ async function resolve(
 ): Promise<Resolution> {
   const { ip, requestId: request_id } = ctx.state;
   const context = { channel: channelOf(client), client_id: client.clientId, ip, request_id };
-  return resolveSubject({ db, seal }, { proofs, create, context });
+  return resolveSubject({ db, seal, jobs }, { proofs, create, context });
 }
 
 function phoneStatus({ phoneFailed }: Proven, { phone_status }: Resolution): Record<string, string> {

@@ -1,17 +1,28 @@
-/** Tables subjects, subject_aliases, identities, link_cases. */
+/** Tables subjects and identities. What merges add is merge-store.ts, cases case-store.ts, devices devices.ts. */
 import type { Knex } from 'knex';
 import type { IdentityKind } from '../connectors/contract.ts';
 import { batched, prepared } from '../database.ts';
 
 export type IdentityKey = { kind: IdentityKind; issuer: string; lookup: string };
-export type OwnedIdentity = IdentityKey & { subject_id: string; status: string; used_recently: boolean };
+export type OwnedIdentity = IdentityKey & {
+  id: string;
+  subject_id: string;
+  status: string;
+  used_recently: boolean;
+  is_quiet: boolean;
+};
 export type IdentityRow = IdentityKey & {
   id: string;
   subject_id: string;
   sealed: string | null;
   verified_at: Date;
   last_used_at: Date;
+  created_at: Date;
+  superseded_at: Date | null;
 };
+
+/** Carriers give a number away again after about 90 days (threat B17). */
+export const quietDays = 90;
 
 const columns = (keys: IdentityKey[]) => [
   keys.map((key) => key.kind),
@@ -24,8 +35,9 @@ export const findOwners = batched(async (db, asked: IdentityKey[][]) => {
   const rows = await prepared<OwnedIdentity>(
     db,
     'subjects_find_owners',
-    `select i.kind, i.issuer, i.lookup, c.subject_id, c.status,
-            i.last_used_at > now() - interval '10 minutes' as used_recently
+    `select i.id, i.kind, i.issuer, i.lookup, c.subject_id, c.status,
+            i.last_used_at > now() - interval '10 minutes' as used_recently,
+            i.kind = 'phone' and i.last_used_at < now() - interval '${quietDays} days' as is_quiet
        from unnest($1::text[], $2::text[], $3::text[]) as k (kind, issuer, lookup)
        join identities i on i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup
        join current_subjects c on c.requested_id = i.subject_id`,
@@ -48,11 +60,29 @@ export async function lockIdentities(trx: Knex.Transaction, keys: IdentityKey[])
   );
 }
 
+/**
+ * Held by whoever changes what belongs to a person: a merge, a link and a sign-in that links wait for each other here. In one
+ * order over all processes, and always after the locks of identities. Foreign keys to these rows do not wait.
+ */
+export async function lockSubjects(trx: Knex.Transaction, subs: string[]): Promise<void> {
+  await trx.raw('select id from subjects where id = any (?::uuid[]) order by id for no key update', [subs]);
+}
+
 export async function insertSubject(trx: Knex, profile: { nickname?: string; picture?: string }): Promise<string> {
   const [row] = await trx('subjects')
     .insert({ id: trx.raw('uuid_v7()'), nickname: profile.nickname ?? null, picture: profile.picture ?? null })
     .returning('id');
   return row.id;
+}
+
+export async function setStatus(trx: Knex, sub: string, status: SubjectRow['status']): Promise<void> {
+  await trx('subjects').where({ id: sub }).update({ status });
+}
+
+export type ProfileFields = { nickname?: string | null; picture?: string | null; locale?: string | null };
+
+export async function setProfile(trx: Knex, sub: string, fields: ProfileFields): Promise<void> {
+  if (Object.keys(fields).length) await trx('subjects').where({ id: sub }).update(fields);
 }
 
 export async function insertIdentity(
@@ -63,6 +93,28 @@ export async function insertIdentity(
     .insert({ ...identity, verified_at: trx.fn.now(), last_used_at: trx.fn.now() })
     .returning('id');
   return row.id;
+}
+
+export async function deleteIdentity(trx: Knex, id: string): Promise<void> {
+  await trx('identities').where({ id }).delete();
+}
+
+/** Gives all that `from` holds, or only those named, to `to`; returns their ids. */
+export async function moveIdentities(
+  trx: Knex,
+  { from, to, only }: { from: string; to: string; only?: string[] },
+): Promise<string[]> {
+  const moving = trx('identities').where({ subject_id: from });
+  if (only) moving.whereIn('id', only);
+  const rows = await moving.update({ subject_id: to }).returning('id');
+  return rows.map(({ id }) => id);
+}
+
+export async function supersede(trx: Knex, ids: string[], isSuperseded: boolean): Promise<void> {
+  if (!ids.length) return;
+  await trx('identities')
+    .whereIn('id', ids)
+    .update({ superseded_at: isSuperseded ? trx.fn.now() : null });
 }
 
 /** Both times are read by the rule for numbers that changed hands, so every sign-in writes them (within ten minutes once). */
@@ -78,31 +130,38 @@ export async function touch(db: Knex, subject_id: string, keys: IdentityKey[]): 
   );
 }
 
-export async function identityKeysOf(db: Knex, subject_id: string): Promise<IdentityKey[]> {
-  return db('identities').select('kind', 'issuer', 'lookup').where({ subject_id });
-}
-
 export async function identitiesOfSubject(db: Knex, subject_id: string): Promise<IdentityRow[]> {
   return db('identities')
-    .select('id', 'subject_id', 'kind', 'issuer', 'lookup', 'sealed', 'verified_at', 'last_used_at')
+    .select(
+      'id',
+      'subject_id',
+      'kind',
+      'issuer',
+      'lookup',
+      'sealed',
+      'verified_at',
+      'last_used_at',
+      'created_at',
+      'superseded_at',
+    )
     .where({ subject_id })
     .orderBy(['created_at', 'id']);
 }
 
-/** One open case per pair and kind of identity: the next sign-in with the same contradiction counts up instead of piling up. */
-export async function openCase(
-  trx: Knex,
-  found: { reason: string; subject_id: string; other_subject_id: string } & IdentityKey,
-): Promise<{ id: string; is_new: boolean }> {
-  const { rows } = await trx.raw(
-    `insert into link_cases (reason, subject_id, other_subject_id, identity_kind, identity_issuer, identity_lookup)
-     values (?, ?, ?, ?, ?, ?)
-     on conflict (subject_id, other_subject_id, identity_kind, identity_issuer) where status = 'open'
-     do update set times_seen = link_cases.times_seen + 1, last_seen_at = now()
-     returning id, times_seen = 1 as is_new`,
-    [found.reason, found.subject_id, found.other_subject_id, found.kind, found.issuer, found.lookup],
+/** Of any app or platform: an external id may be searched for without knowing whose it is. By one probe of the index per issuer. */
+export async function findByLookup(
+  db: Knex,
+  lookups: { kind: IdentityKind; lookup: string }[],
+): Promise<{ kind: IdentityKind; issuer: string; subject_id: string }[]> {
+  const { rows } = await db.raw(
+    `select i.kind, i.issuer, i.subject_id
+       from unnest(?::text[], ?::text[]) as k (kind, lookup)
+       join identity_issuers s on s.kind = k.kind
+       join identities i on i.kind = k.kind and i.issuer = s.issuer and i.lookup = k.lookup
+      limit 50`,
+    [lookups.map(({ kind }) => kind), lookups.map(({ lookup }) => lookup)],
   );
-  return rows[0];
+  return rows;
 }
 
 export type SubjectRow = {
@@ -126,4 +185,9 @@ export async function readSubject(db: Knex, sub: string): Promise<SubjectRow | u
     [sub],
   );
   return rows[0];
+}
+
+/** Staff never come together with anybody by a rule: who is merged with an administrator signs in as one (threat D17). */
+export async function isStaff(db: Knex, subs: string[]): Promise<boolean> {
+  return (await db('staff_subjects').whereIn('subject_id', subs).first('subject_id')) !== undefined;
 }

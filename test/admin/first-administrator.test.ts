@@ -3,9 +3,10 @@ import { acceptInvitation, firstAdminLink, grantByEmail, roleOf } from '../../sr
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { runningApp } from '../helpers/app.ts';
 import { openBrowser, watchedPage } from '../helpers/browser.ts';
+import { noJobs } from '../helpers/jobs.ts';
 
 const { config, db, seal, firstAdminUrl } = await runningApp();
-const services = { db, seal };
+const services = { db, seal, jobs: noJobs };
 
 async function codeFor(to: string): Promise<string> {
   const answer = await fetch(`${config.sandboxUrl}/inbox?to=${encodeURIComponent(to)}`);

@@ -9,6 +9,7 @@ import { createSeal } from '../../src/seal.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
@@ -46,7 +47,7 @@ async function person(...identities: Identity[]): Promise<string> {
   const [first, ...others] = identities.map((identity) => ({ connector: 'test', identities: [identity] }));
   if (!first) throw new Error('a person needs an identity');
   const { sub } = await resolveSubject(
-    { db, seal },
+    { db, seal, jobs: noJobs },
     { proofs: [first, ...others], create: true, context: { channel: 'website' } },
   );
   return sub;

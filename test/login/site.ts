@@ -17,6 +17,7 @@ import { createOidc } from '../../src/oidc/provider.ts';
 import { aliyunBehaviour, aliyunKey, fakeServer } from '../connectors/fakes.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { collectJobs } from '../helpers/jobs.ts';
 import { freePort } from '../helpers/ports.ts';
 
 export async function openSite({ sandbox = false } = {}) {
@@ -73,7 +74,7 @@ export async function openSite({ sandbox = false } = {}) {
     { db, seal },
     { ...only, client_id: 'partner', party: 'third', name: '合作伙伴', redirect_uris: [`${website.origin}/partner`] },
   );
-  const jobs = { handle: () => {} };
+  const { jobs } = collectJobs();
   const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
   const koa = createKoa({ log, trustProxy: 1, https: false, errorPage: pages.error });
   koa.use(staticFiles);
@@ -90,6 +91,7 @@ export async function openSite({ sandbox = false } = {}) {
     csrf,
     render,
     i18n,
+    jobs,
     ending: ending.signal,
   });
   koa.use(router.routes()).use(router.allowedMethods());

@@ -11,13 +11,13 @@ import { createDatabase, type Database } from '../../src/database.ts';
 import { fail } from '../../src/errors.ts';
 import { createLimits } from '../../src/http/limits.ts';
 import { createKoa, listen, type Middleware } from '../../src/http/server.ts';
-import type { JobHandler } from '../../src/jobs.ts';
 import { createLogger } from '../../src/log.ts';
 import { artifactId } from '../../src/oidc/adapter.ts';
 import { type ClientInput, createClient } from '../../src/oidc/clients.ts';
 import { createOidc } from '../../src/oidc/provider.ts';
 import { createSeal } from '../../src/seal.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
+import { collectJobs, noJobs } from '../helpers/jobs.ts';
 
 export const seal = createSeal('a secret of at least thirty-two characters');
 export const password = 'a-client-secret-of-some-length';
@@ -149,7 +149,7 @@ export async function startWorld({
   const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
   const base = `http://localhost:${listener.port}`;
   const config = { publicUrl: publicUrl ?? base };
-  const jobs = new Map<string, JobHandler>();
+  const { jobs, handlers, sent } = collectJobs();
   const limits = createLimits({ db, seal });
   const oidc = await createOidc({
     db,
@@ -159,7 +159,7 @@ export async function startWorld({
     config,
     limits,
     connectors: outside.connectors,
-    jobs: { handle: (name, handler) => void jobs.set(name, handler) },
+    jobs,
     pages: {
       settle: () => {},
       renderError: (ctx, out) => {
@@ -195,7 +195,8 @@ export async function startWorld({
     issuer: config.publicUrl,
     oidc,
     outside,
-    jobs,
+    jobs: handlers,
+    sent,
     log: () => lines,
     port: listener.port,
     register: (input: ClientInput) => createClient({ db, seal }, input),
@@ -216,7 +217,10 @@ export async function newPerson(
   phone = `+8613${String(randomBytes(4).readUInt32BE()).padStart(9, '0').slice(0, 9)}`,
 ) {
   const context = { channel: 'website' };
-  const { sub } = await resolveSubject({ db, seal }, { proofs: [phoneProof(phone)], create: true, context });
+  const { sub } = await resolveSubject(
+    { db, seal, jobs: noJobs },
+    { proofs: [phoneProof(phone)], create: true, context },
+  );
   return { sub, phone };
 }
 

@@ -3,6 +3,7 @@ import { keyOf } from '../../src/subjects/identity-key.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { findOwners } from '../../src/subjects/store.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { seal, wechatProof } from '../oidc/world.ts';
 
 const { db } = await testDatabase();
@@ -11,7 +12,7 @@ describe('looking up identities that several sign-ins ask for at once', () => {
   it('answers each with its own, once: an identity that is not stored yet is seen to be missing', async () => {
     const known = wechatProof('wx1', { openid: 'o-1', unionid: 'u-1' });
     const { sub } = await resolveSubject(
-      { db, seal },
+      { db, seal, jobs: noJobs },
       { proofs: [known], create: true, context: { channel: 'miniprogram' } },
     );
     const later = wechatProof('wx2', { openid: 'o-2', unionid: 'u-1' }).identities.map((identity) =>

@@ -1,30 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { Identity, Proof } from '../../src/connectors/contract.ts';
 import { createDatabase } from '../../src/database.ts';
 import { createSeal } from '../../src/seal.ts';
 import { type ResolveInput, resolveSubject } from '../../src/subjects/resolve.ts';
 import { claimsOf, currentSubject, findByIdentity, identitiesOf } from '../../src/subjects/subjects.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
+import { email, openid, phone, proof, unionid } from './people.ts';
 
 const { db, url } = await testDatabase();
 const seal = createSeal('a secret of at least thirty-two characters');
-const services = { db, seal };
-
-let serial = 0;
-const next = () => String(++serial).padStart(8, '0');
-const phone = (number = `+86138${next()}`): Identity => ({ kind: 'phone', issuer: '', external_id: number });
-const email = (address = `p${next()}@example.com`): Identity => ({ kind: 'email', issuer: '', external_id: address });
-const openid = (id = `o${next()}`, appid = 'wx1'): Identity => ({
-  kind: 'wechat_openid',
-  issuer: appid,
-  external_id: id,
-});
-const unionid = (id = `u${next()}`, platform = 'main'): Identity => ({
-  kind: 'wechat_unionid',
-  issuer: platform,
-  external_id: id,
-});
-const proof = (...identities: Identity[]): Proof => ({ connector: 'test', identities });
+const services = { db, seal, jobs: noJobs };
 
 function signIn(proofs: ResolveInput['proofs'], options: Partial<ResolveInput> = {}) {
   return resolveSubject(services, { proofs, create: true, context: { channel: 'website' }, ...options });
@@ -79,15 +64,44 @@ describe('one proof', () => {
     expect(after).toMatchObject({ sub: before.sub, created: false, linked: ['wechat_unionid'] });
   });
 
-  it('C10: a late unionid that is somebody else’s opens one case, and the sign-in goes on', async () => {
+  it('C9: a late unionid that is somebody else’s makes the two one person, and both subs resolve to the one that stays', async () => {
     const union = unionid();
-    const other = await signIn([proof(openid(undefined, 'wxB'), union)]);
+    const website = await signIn([proof(openid(undefined, 'wxB'), union)]);
     const id = openid();
-    const own = await signIn([proof(id)]);
+    const miniprogram = await signIn([proof(id)]);
+    const joined = await signIn([proof(id, union)]);
+    // Neither has a phone or an e-mail: the older one stays.
+    expect(joined).toMatchObject({ sub: website.sub, created: false, merge_id: expect.any(String) });
+    for (const sub of [website.sub, miniprogram.sub])
+      expect(await currentSubject(db, sub)).toMatchObject({ sub: website.sub, status: 'active' });
+    expect(await kindsOf(website.sub)).toEqual(['wechat_openid', 'wechat_openid', 'wechat_unionid']);
+    expect(await openCases(website.sub)).toEqual([]);
+  });
+
+  it('C10: a late unionid of somebody with another phone opens one case, and the sign-in goes on', async () => {
+    const union = unionid();
+    const other = await signIn([proof(openid(undefined, 'wxB'), union), proof(phone())]);
+    const id = openid();
+    const own = await signIn([proof(id), proof(phone())]);
     for (const _ of [1, 2]) expect((await signIn([proof(id, union)])).sub).toBe(own.sub);
     const cases = await openCases(own.sub);
     expect(cases).toHaveLength(1);
-    expect(cases[0]).toMatchObject({ other_subject_id: other.sub, reason: 'late_unionid', times_seen: 2 });
+    expect(cases[0]).toMatchObject({
+      other_subject_id: other.sub,
+      reason: 'late_unionid',
+      times_seen: 2,
+      evidence: { contradictions: [{ reason: 'differing_identity', kind: 'phone', issuer: '' }] },
+    });
+  });
+
+  it('C11: a second unionid of one platform is not taken, and the openid still signs in', async () => {
+    const id = openid();
+    const first = unionid();
+    const { sub } = await signIn([proof(id, first)]);
+    const second = unionid();
+    expect((await signIn([proof(id, second)])).sub).toBe(sub);
+    expect(await findByIdentity(services, second)).toBeUndefined();
+    expect(await findByIdentity(services, first)).toBe(sub);
   });
 
   it('refuses a suspended subject', async () => {
@@ -127,11 +141,11 @@ describe('WeChat and phone proven in one go', () => {
     { title: 'WeChat known: it gains the phone', known: ['wechat'], expected: 'wechat', status: 'linked', cases: 0 },
     { title: 'both known as one: nothing to do', known: ['both'], expected: 'wechat', status: 'unchanged', cases: 0 },
     {
-      title: 'both known as two: WeChat’s subject, and a case',
+      title: 'both known as two and nothing contradicts: they merge into the one with the phone',
       known: ['wechat', 'phone'],
-      expected: 'wechat',
-      status: 'conflict',
-      cases: 1,
+      expected: 'phone',
+      status: 'linked',
+      cases: 0,
     },
   ];
   it.each(rows)('$title', async ({ known, expected, status, cases }) => {
@@ -190,7 +204,10 @@ describe('D1: fifty first logins of one person at the same instant', () => {
     const proofs = make();
     const results = await Promise.all(
       Array.from({ length: 50 }, (_, i) =>
-        resolveSubject({ db: i % 2 ? db : second, seal }, { proofs, create: true, context: { channel: 'website' } }),
+        resolveSubject(
+          { db: i % 2 ? db : second, seal, jobs: noJobs },
+          { proofs, create: true, context: { channel: 'website' } },
+        ),
       ),
     );
     await second.destroy();

@@ -1,0 +1,60 @@
+/** Giving a subject an identity and taking one away: the row, the record, the message to others, and the word to the person. */
+import type { Knex } from 'knex';
+import type { Identity } from '../connectors/contract.ts';
+import { publish } from '../outbox.ts';
+import type { Seal } from '../seal.ts';
+import { type Actor, type Notice, notify, recordFor, type SendJobs } from './actor.ts';
+import { hintOf, keyOf, maskIdentity, sealExternalId } from './identity-key.ts';
+import { forgetIdentity } from './merge-store.ts';
+import { deleteIdentity, identitiesOfSubject, insertIdentity } from './store.ts';
+
+export type IdentityServices = { trx: Knex.Transaction; seal: Seal; jobs: SendJobs };
+
+/** The subject is locked or new, and the identity is nobody's. `tells`: the person hears of it on their other channels. */
+export async function attach(
+  { trx, seal, jobs }: IdentityServices,
+  {
+    sub,
+    identity,
+    actor,
+    reason,
+    tells,
+  }: { sub: string; identity: Identity; actor: Actor; reason?: string; tells: boolean },
+): Promise<string> {
+  const { kind, issuer, external_id } = identity;
+  const id = await insertIdentity(trx, {
+    ...keyOf(seal, identity),
+    subject_id: sub,
+    sealed: sealExternalId(seal, identity),
+  });
+  const details = { identity_id: id, kind, issuer, ...(reason && { reason }) };
+  await recordFor(trx, actor, { action: 'identity.linked', subject_id: sub, details });
+  await publish(trx, { topic: 'identity.linked', subject_id: sub, payload: details });
+  const hint = maskIdentity(kind, external_id);
+  if (tells) await notify({ trx, jobs }, { sub, what: 'identity_linked', kind, hint, not_to: id });
+  return id;
+}
+
+type Detaching = { sub: string; identity_id: string; actor: Actor; reason?: string | undefined; what?: Notice['what'] };
+
+/** False when this subject holds no such identity. */
+export async function detach(
+  { trx, seal, jobs }: IdentityServices,
+  { sub, identity_id, actor, reason, what = 'identity_unlinked' }: Detaching,
+): Promise<boolean> {
+  const row = (await identitiesOfSubject(trx, sub)).find(({ id }) => id === identity_id);
+  if (!row) return false;
+  const { kind, issuer } = row;
+  // Told before it goes: a number that was taken away hears of it too, by what the notice holds.
+  await notify({ trx, jobs }, { sub, what, kind, hint: hintOf(seal, row) });
+  await forgetIdentity(trx, identity_id);
+  await deleteIdentity(trx, identity_id);
+  const details = { identity_id, kind, issuer, ...(reason && { reason }) };
+  await recordFor(trx, actor, {
+    action: what === 'phone_detached' ? 'identity.disowned' : 'identity.unlinked',
+    subject_id: sub,
+    details,
+  });
+  await publish(trx, { topic: 'identity.unlinked', subject_id: sub, payload: details });
+  return true;
+}
