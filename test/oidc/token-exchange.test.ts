@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { currentSubject } from '../../src/subjects/subjects.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
   createOutside,
@@ -244,14 +245,24 @@ describe('phone_code', () => {
     const again = await signIn(who, { phone_code: outside.phoneCode(who) });
     expect(again.body.phone_status).toBe('unchanged');
   });
-  it('opens a case when both are somebody already, and signs in whom WeChat names', async () => {
+  it('joins the two when both are somebody already: the account of the phone stays, and the other sub leads to it', async () => {
     const who = person();
     const mini = subOf(await signIn(who));
     const { sub } = await newPerson(db, String(who.phone));
     const answer = await signIn(who, { phone_code: outside.phoneCode(who) });
+    expect(answer).toMatchObject({ status: 200, body: { phone_status: 'linked' } });
+    expect(subOf(answer)).toBe(sub);
+    expect(await currentSubject(db, String(mini))).toMatchObject({ sub, requested_sub: mini });
+  });
+  it('opens a case when the number is of somebody with another WeChat, and signs in whom WeChat names', async () => {
+    const who = person();
+    const husband = person({ phone: String(who.phone) });
+    const mini = subOf(await signIn(who));
+    await signIn(husband, { phone_code: outside.phoneCode(husband) });
+    const answer = await signIn(who, { phone_code: outside.phoneCode(who) });
     expect(answer).toMatchObject({ status: 200, body: { phone_status: 'conflict' } });
     expect(subOf(answer)).toBe(mini);
-    expect(await db('link_cases').where({ subject_id: mini ?? '', other_subject_id: sub })).toHaveLength(1);
+    expect(await db('link_cases').where({ subject_id: mini ?? '', status: 'open' })).toHaveLength(1);
   });
   it('that fails does not fail the sign-in', async () => {
     const answer = await signIn(person(), { phone_code: 'made-up' });
