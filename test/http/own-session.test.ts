@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { createAdminCookies } from '../../src/admin/cookies.ts';
+import { createOwnSession } from '../../src/http/own-session.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal } from '../../src/seal.ts';
@@ -7,13 +7,16 @@ import { createSeal } from '../../src/seal.ts';
 const minute = 60_000;
 let now = Date.parse('2026-11-23T08:00:00Z');
 const seal = createSeal('a secret of this test, long enough for it');
-const cookies = createAdminCookies({ seal, clock: { now: () => new Date(now) }, https: false });
+const session = createOwnSession(
+  { seal, clock: { now: () => new Date(now) }, https: false },
+  { cookie: 'heyi_part', path: '/' },
+);
 
 const koa = createKoa({ log: createLogger({ level: 'silent' }), trustProxy: false, https: false });
 koa.use((ctx) => {
-  if (ctx.path === '/begin') cookies.beginSession(ctx, 'somebody');
-  else if (ctx.path === '/renew') cookies.renewSession(ctx);
-  ctx.body = { sub: cookies.readSession(ctx) ?? null };
+  if (ctx.path === '/begin') session.beginSession(ctx, { sub: 'somebody', auth_time: 1 });
+  else if (ctx.path === '/renew') session.renewSession(ctx);
+  ctx.body = { sub: session.readSession(ctx)?.sub ?? null };
 });
 const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
 afterAll(() => listener.stop());
@@ -24,7 +27,7 @@ async function visit(path: string, cookie = ''): Promise<{ sub: string | null; c
   return { sub, cookie: answer.headers.get('set-cookie')?.split(';')[0] ?? cookie };
 }
 
-describe("D21: the console's session", () => {
+describe('D21: the session of a part of ours', () => {
   it('ends after 30 idle minutes', async () => {
     const { cookie } = await visit('/begin');
     now += 29 * minute;
