@@ -24,7 +24,11 @@ const isSetUp = (name: string) => (row: ListedConnector) =>
   row.connector === name && row.is_enabled && row.settings !== null;
 
 function rowOf({ id, is_enabled, source, updated_at, settings }: ListedConnector): string[] {
-  const shown = settings && Object.entries(settings).map(([name, value]) => `${name}=${String(value)}`);
+  const shown =
+    settings &&
+    Object.entries(settings).map(
+      ([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+    );
   const state = is_enabled ? 'enabled' : 'disabled';
   return [id, state, source, updated_at.toISOString(), shown?.join(' ') ?? 'must be entered anew'];
 }

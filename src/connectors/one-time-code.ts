@@ -16,7 +16,10 @@ export const codeTtl = 300;
 export const triesAllowed = 5;
 
 /** How a sending ended. `unknown`: the provider was asked but did not answer, so the person may or may not get the code. */
-export type Delivery = { result: 'sent' } | { result: 'failed' | 'unknown'; error: AppError };
+export type Delivery =
+  /** `message_id`: the provider's, by which it reports what became of the message. */
+  | { result: 'sent'; provider?: string; message_id?: string | undefined }
+  | { result: 'failed' | 'unknown'; error: AppError };
 
 export type CodeMessage = { otp_id: string; code: string };
 
@@ -64,7 +67,8 @@ export async function startCode(
     await undo(services, message, count.refund);
     throw error;
   }
-  log.info({ connector: channel, otp_id: message.otp_id, result: delivery.result }, 'connectors: code');
+  const provider = delivery.result === 'sent' ? delivery.provider : undefined;
+  log.info({ connector: channel, otp_id: message.otp_id, result: delivery.result, provider }, 'connectors: code');
   if (delivery.result === 'sent')
     return { otp_id: message.otp_id, resend_after: spacing, expires_in: codeTtl, masked_to };
   // The row goes in both cases: the person sees an error and asks again, and the code before this one is good again.

@@ -50,10 +50,23 @@ function branchesOf(schema: JsonSchema): JsonSchema[] {
   return [schema, ...parts.flatMap(branchesOf)];
 }
 
-/** What may be shown: what the schema knows and does not call secret. */
+/** What may be shown: what the schema knows and does not call secret, and of a setting that is made of settings the same. */
 export function shownSettings(connector: Connector, settings: object): Record<string, unknown> {
-  const shown = new Set(declaredSettings(connector).flatMap(({ name, is_secret }) => (is_secret ? [] : [name])));
-  return Object.fromEntries(Object.entries(settings).filter(([name]) => shown.has(name)));
+  return withoutSecrets(branchesOf(settingsSchema(connector)), settings);
+}
+
+function withoutSecrets(branches: JsonSchema[], settings: object): Record<string, unknown> {
+  const shown = Object.entries(settings).flatMap(([name, value]) => {
+    const known = branches.flatMap(({ properties }) => {
+      const property = properties?.[name];
+      return typeof property === 'object' ? [property] : [];
+    });
+    if (!known.length || known.some(({ writeOnly }) => writeOnly)) return [];
+    if (!JSON.stringify(known).includes('"writeOnly":true')) return [[name, value]];
+    const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isGroup ? [[name, withoutSecrets(known.flatMap(branchesOf), value)]] : [];
+  });
+  return Object.fromEntries(shown);
 }
 
 export function changedSettings(before: Record<string, unknown>, after: Record<string, unknown>): string[] {

@@ -101,7 +101,9 @@ describe('POST /connectors', () => {
         details: { connector_id: 'sms', connector: 'sms', changed: ['access_key_secret', 'sends_per_minute'] },
       },
     ]);
-    expect(entries[0].details.changed).toEqual([...Object.keys(sms), 'base_url', 'sends_per_minute'].sort());
+    expect(entries[0].details.changed).toEqual(
+      [...Object.keys(sms), 'base_url', 'sends_per_day', 'sends_per_minute'].sort(),
+    );
   });
 
   test('200 takes what the sandbox had set up, and enables what was disabled', async () => {

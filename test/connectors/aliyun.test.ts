@@ -99,7 +99,7 @@ describe('SendSms', async () => {
   it('sends number and code, signed, in the body and nowhere else', async () => {
     const sent: { phone: string; code: string }[] = [];
     aliyun.behave(aliyunBehaviour(sent));
-    expect(await send()).toEqual({ result: 'sent' });
+    expect(await send()).toMatchObject({ result: 'sent', provider: 'aliyun' });
     expect(sent).toEqual([{ phone: '13800138000', code: '135790' }]);
     expect(aliyun.seen.at(-1)?.url.search).toBe('');
     expect(Object.keys(Object.fromEntries(new URLSearchParams(aliyun.seen.at(-1)?.body))).sort()).toEqual([
@@ -161,7 +161,7 @@ describe('SendSms', async () => {
       const fault = answers.shift();
       return fault ? { body: fault } : normal(seen);
     });
-    expect(await send()).toEqual({ result: 'sent' });
+    expect(await send()).toMatchObject({ result: 'sent', provider: 'aliyun' });
     expect(sent).toHaveLength(1);
   });
 
@@ -173,7 +173,7 @@ describe('SendSms', async () => {
       const answer = await normal(seen);
       return breaks-- > 0 ? 'reset' : answer;
     });
-    expect(await send()).toEqual({ result: 'sent' });
+    expect(await send()).toMatchObject({ result: 'sent', provider: 'aliyun' });
     expect(sent).toHaveLength(1);
   });
 

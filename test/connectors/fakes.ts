@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import { afterAll } from 'vitest';
 import { signAcs3 } from '../../src/connectors/sms/acs3.ts';
+import { signTc3 } from '../../src/connectors/sms/tc3.ts';
 
 export type Seen = { method: string; url: URL; headers: IncomingMessage['headers']; body: string };
 export type Answer = { status?: number; type?: string; body: string | Buffer | object };
@@ -159,4 +160,35 @@ export async function fakeWechat(appid = 'wxtest00000000001'): Promise<FakeWecha
   }
   wechat.behave(wechat.normal);
   return wechat;
+}
+
+export const tencentKey = { secret_id: 'AKID-test-id', secret_key: 'tencent-secret-Qk27' };
+
+export const tencentError = (Code: string) => ({ Response: { Error: { Code, Message: 'refused' }, RequestId: 'R' } });
+export const tencentStatus = (Code: string, SerialNo = '') => ({
+  Response: { SendStatusSet: [{ SerialNo, Code, Message: 'send success' }], RequestId: 'R' },
+});
+
+/** Tencent's side of SendSms: checks signature and content type, then answers and keeps what was sent. */
+export function tencentBehaviour(sent: object[], answer: () => object | undefined = () => undefined): Behaviour {
+  return ({ url, headers, body }) => {
+    const signed = /SignedHeaders=([^,]+),/.exec(String(headers.authorization))?.[1]?.split(';') ?? [];
+    const expected = signTc3(
+      {
+        service: 'sms',
+        path: url.pathname,
+        timestamp: Number(headers['x-tc-timestamp']),
+        headers: Object.fromEntries(signed.map((name) => [name, String(headers[name])])),
+        body,
+      },
+      tencentKey,
+    );
+    const type = 'application/json';
+    if (headers.authorization !== expected.authorization)
+      return { type, body: tencentError('AuthFailure.SignatureFailure') };
+    const reply = answer();
+    if (reply) return { type, body: reply };
+    sent.push(JSON.parse(body));
+    return { type, body: tencentStatus('Ok', `5000:${sent.length}`) };
+  };
 }

@@ -39,6 +39,23 @@ describe('a one-time code', () => {
   });
 });
 
+describe('a second SMS provider', () => {
+  test('sends what the first one refuses, and its code proves the number', async () => {
+    const base = sandboxAddresses(url);
+    const tencent = { provider: 'tencent', ...sandboxSms.tencent, base_url: base.tencent_sms };
+    const aliyun = { provider: 'aliyun', ...sandboxSms.aliyun, base_url: base.aliyun_sms };
+    const source = 'sandbox' as const;
+    await connectors.configure({ id: 'sms', connector: 'sms', settings: { ...aliyun, fallback: tencent }, source });
+    await call('PUT', '/faults', { target: 'aliyun_sms', errcode: 'isv.OUT_OF_SERVICE' });
+    const asked = asking('+8613800138004');
+    const { otp_id } = await connectors.start('sms', asked);
+    await call('DELETE', '/faults');
+    const messages = (await call('GET', '/inbox?to=%2B8613800138004')).body.messages as { code: string }[];
+    const proof = await connectors.verify('sms', { ...asked, otp_id, code: String(messages[0]?.code) });
+    expect(proof.identities).toEqual([{ kind: 'phone', issuer: '', external_id: '+8613800138004' }]);
+  });
+});
+
 describe('a mini-program', () => {
   const exchange = async (person: string) => {
     const { identities } = await connectors.exchange(appid, { login_code: await code(person, 'login-code') });

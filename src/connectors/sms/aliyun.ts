@@ -6,12 +6,13 @@
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
-import { type ErrorCode, fail } from '../../errors.ts';
+import { fail } from '../../errors.ts';
 import { type ConnectorServices, secret } from '../contract.ts';
 import type { Delivery } from '../one-time-code.ts';
-import { callUpstream, isSafeBase, type UpstreamAnswer, upstreamTimeout } from '../upstream.ts';
+import { callUpstream, isSafeBase, upstreamTimeout } from '../upstream.ts';
 import { encodeForm, sha256, signAcs3 } from './acs3.ts';
 import type { SmsMessage } from './gateway.ts';
+import { type Outcome, type Provider, readOutcome, toDelivery } from './outcome.ts';
 
 export const aliyunSettings = z.object({
   provider: z.literal('aliyun'),
@@ -45,13 +46,10 @@ export async function sendByAliyun(
   const signal = AbortSignal.timeout(upstreamTimeout);
   const first = await attempt(services, settings, message, crypto.randomUUID(), signal);
   // The one fault that Alibaba documents as "try again"; a refused request needs a fresh nonce.
-  if (first.code !== 'isp.SYSTEM_ERROR') return delivered(services, first);
+  if (first.code !== 'isp.SYSTEM_ERROR') return toDelivery(services, aliyun, first);
   await wait(200);
-  return delivered(services, await attempt(services, settings, message, crypto.randomUUID(), signal));
+  return toDelivery(services, aliyun, await attempt(services, settings, message, crypto.randomUUID(), signal));
 }
-
-/** `maybe_sent`: no OK was read, and yet a message may be on its way. */
-type Outcome = { code: string; text?: string; request_id?: string; maybe_sent: boolean };
 
 async function attempt(
   services: Services,
@@ -64,8 +62,8 @@ async function attempt(
   const answer = await callUpstream({ ...request, signal });
   // A connection that broke: the same request again, with the same nonce. If the first one had arrived, the gateway refuses the
   // nonce, and that says the message is on its way: never two messages for one code (threat B11).
-  if (answer.ok || !answer.arrived || answer.reason === 'TIMEOUT') return read(answer);
-  const again = read(await callUpstream({ ...request, signal }));
+  if (answer.ok || !answer.arrived || answer.reason === 'TIMEOUT') return readOutcome(answer, readBody);
+  const again = readOutcome(await callUpstream({ ...request, signal }), readBody);
   if (again.code === 'SignatureNonceUsed') return { code: 'OK', maybe_sent: true };
   return { ...again, maybe_sent: again.maybe_sent || again.request_id === undefined };
 }
@@ -102,41 +100,39 @@ function signedRequest(
 }
 
 /** Business faults come with HTTP 200, faults of the gateway with 4xx; both name a `Code`. */
-function read(answer: UpstreamAnswer): Outcome {
-  if (!answer.ok) return { code: answer.reason, maybe_sent: answer.arrived };
-  try {
-    const { Code, Message, RequestId } = JSON.parse(answer.text);
-    if (typeof Code === 'string') {
-      return { code: Code, text: String(Message ?? ''), request_id: String(RequestId ?? ''), maybe_sent: false };
+const answerBody = z.object({
+  Code: z.string(),
+  Message: z.coerce.string().optional(),
+  RequestId: z.string().optional(),
+  BizId: z.string().optional(),
+});
+
+function readBody(body: unknown): Outcome | undefined {
+  const answer = answerBody.safeParse(body).data;
+  if (!answer) return undefined;
+  const { Code, Message = '', RequestId = '', BizId } = answer;
+  return { code: Code, text: Message, request_id: RequestId, ...(BizId && { message_id: BizId }), maybe_sent: false };
+}
+
+const aliyun: Provider = {
+  name: 'aliyun',
+  accepted: 'OK',
+  passing: /^(isp\.SYSTEM_ERROR|ServiceUnavailable|InternalError|Throttling.*|SignatureNonceUsed)$/,
+  personal({ code, text }) {
+    switch (code) {
+      case 'isv.BUSINESS_LIMIT_CONTROL':
+        return flowControl(text ?? '');
+      case 'isv.MOBILE_NUMBER_ILLEGAL':
+        return fail('phone_invalid');
+      case 'isv.DOMESTIC_NUMBER_NOT_SUPPORTED':
+        return fail('phone_region_refused');
+      case 'isv.CUSTOMER_REFUSED':
+        return fail('send_refused');
+      default:
+        return undefined;
     }
-  } catch {
-    // Not JSON: an error page of something on the way.
-  }
-  return { code: `HTTP_${answer.status}`, maybe_sent: answer.status < 400 || answer.status >= 500 };
-}
-
-/** What the person can do something about. Everything else is the operator's, and the person may try again. */
-const personal: Record<string, ErrorCode> = {
-  'isv.MOBILE_NUMBER_ILLEGAL': 'phone_invalid',
-  'isv.DOMESTIC_NUMBER_NOT_SUPPORTED': 'phone_region_refused',
-  'isv.CUSTOMER_REFUSED': 'send_refused',
+  },
 };
-
-const passing =
-  /^(isp\.SYSTEM_ERROR|ServiceUnavailable|InternalError|Throttling.*|SignatureNonceUsed|TIMEOUT|NETWORK|HTTP_.*|E[A-Z_]+|UND_ERR.*|ANSWER_TOO_LARGE|CIRCUIT_OPEN)$/;
-
-function delivered({ log }: Services, { code, text, request_id, maybe_sent }: Outcome): Delivery {
-  if (code === 'OK') return { result: 'sent' };
-  const result = maybe_sent ? 'unknown' : 'failed';
-  if (code === 'isv.BUSINESS_LIMIT_CONTROL') return { result, error: flowControl(text ?? '') };
-  const mine = personal[code];
-  if (mine) return { result, error: fail(mine) };
-  // Alibaba's own text may quote the number or a parameter, so the log gets its code and request id only.
-  const entry = { connector: 'sms', provider: 'aliyun', fault: code, request_id };
-  if (passing.test(code)) log.warn(entry, 'sms: the provider does not answer as it should');
-  else log.error(entry, 'sms: check the account, signature, template and keys of this connector');
-  return { result, error: fail('upstream_unavailable', { retryAfterSeconds: passing.test(code) ? 5 : 60 }) };
-}
 
 /** 「触发分钟级流控Permits:1」, 小时级, 天级: the provider's own limits for one number. */
 function flowControl(text: string) {

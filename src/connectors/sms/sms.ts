@@ -2,6 +2,7 @@
 import { defineConnector } from '../contract.ts';
 import { startCode, verifyCode } from '../one-time-code.ts';
 import { maskPhone, parsePhone } from '../phone-number.ts';
+import type { Caps } from '../send-limits.ts';
 import { createGateway, type SmsSettings, smsSettings } from './gateway.ts';
 
 export const sms = defineConnector<SmsSettings>({
@@ -17,7 +18,7 @@ export const sms = defineConnector<SmsSettings>({
       channel: 'sms',
       recipient: phone,
       masked_to: maskPhone(phone),
-      caps: { perMinute: settings.sends_per_minute },
+      caps: capsOf(settings),
       send: (message) => send({ phone, ...message }),
     });
   },
@@ -26,3 +27,8 @@ export const sms = defineConnector<SmsSettings>({
     return { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: phone }] };
   },
 });
+
+function capsOf({ sends_per_minute, sends_per_day, price_per_message: price, daily_budget }: SmsSettings): Caps {
+  const money = price && daily_budget ? { price, perDay: daily_budget } : undefined;
+  return { perMinute: sends_per_minute, perDay: sends_per_day, money };
+}
