@@ -1,4 +1,4 @@
-/** The controls for what people do, and for what came of it: acts, codes that can be scanned, pushes. JSON for programs. */
+/** The controls for what people do, and the codes that they can scan. */
 import { z } from 'zod';
 import { fail } from '../errors.ts';
 import type { Context } from '../http/server.ts';
@@ -51,9 +51,6 @@ export function mountActs(router: SandboxRouter, parts: Parts): void {
     router.post(`/people/:id/${name}`, async (ctx) => {
       ctx.body = await act(parts, personOf(parts, ctx.params.id), ctx);
     });
-  router.get('/pushes', (ctx) => {
-    ctx.body = { pushes: parts.pushes.list(query(ctx, 'appid')) };
-  });
   router.get('/codes', (ctx) => {
     ctx.body = { codes: parts.made.recent().filter((code) => code.appid === (query(ctx, 'appid') ?? code.appid)) };
   });

@@ -31,18 +31,26 @@ const confirmation = z.strictObject({
   /** The person looks at a snapshot of the page (快照页): the ids that come of it are nobody's. */
   snapshot: z.boolean().default(false),
 });
-const newPush = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/, error: 'must be an http address' })
-    .refine((text) => URL.canParse(text) && loopback.has(new URL(text).hostname), 'must be an address of this machine'),
-  token: z.string().regex(/^[A-Za-z0-9]{3,32}$/, 'must be 3 to 32 letters and digits'),
-  encoding_aes_key: z
-    .string()
-    .regex(/^[A-Za-z0-9]{43}$/, 'must be 43 letters and digits')
-    .optional(),
-  mode: z.enum(['plain', 'compatible', 'secure']).default('plain'),
-  format: z.enum(['xml', 'json']).default('xml'),
-});
+export const newPush = z
+  .strictObject({
+    url: z
+      .url({ protocol: /^https?$/, error: 'must be an http address' })
+      .refine(
+        (text) => URL.canParse(text) && loopback.has(new URL(text).hostname),
+        'must be an address of this machine',
+      ),
+    token: z.string().regex(/^[A-Za-z0-9]{3,32}$/, 'must be 3 to 32 letters and digits'),
+    encoding_aes_key: z
+      .string()
+      .regex(/^[A-Za-z0-9]{43}$/, 'must be 43 letters and digits')
+      .optional(),
+    mode: z.enum(['plain', 'compatible', 'secure']).default('plain'),
+    format: z.enum(['xml', 'json']).default('xml'),
+  })
+  .refine(({ mode, encoding_aes_key }) => mode === 'plain' || encoding_aes_key, {
+    path: ['encoding_aes_key'],
+    message: 'the modes compatible and secure need an encoding_aes_key',
+  });
 const changedApp = z.strictObject({
   open_platform: z.string().trim().min(1).max(64).nullable().optional(),
   callback_domain: z
@@ -201,10 +209,8 @@ async function putApp(parts: Parts, ctx: Context, appid: string): Promise<Wechat
 /** @throws bad_request with what WeChat's check of the address found */
 async function verifyPush({ pushes }: Parts, setting: PushSetting | null | undefined): Promise<void> {
   if (!setting) return;
-  if (setting.mode !== 'plain' && !setting.encoding_aes_key)
-    throw fail('bad_request', { message: 'push: the modes compatible and secure need an encoding_aes_key.' });
-  const problem = await pushes.verify(setting);
-  if (problem) throw fail('bad_request', { message: `push: ${setting.url} was asked as WeChat asks. ${problem}` });
+  const found = await pushes.verify(setting);
+  if (found) throw fail('bad_request', { message: `push: ${setting.url} was asked as WeChat asks. ${found.problem}` });
 }
 
 export type DescribedPerson = Person & {

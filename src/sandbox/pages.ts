@@ -1,21 +1,17 @@
-/** What people see of the sandbox: the overview, the inbox, and WeChat's authorise pages. Chinese first; no script needed. */
+/** What people see of the sandbox: the overview with its forms, and the inbox. Chinese first; no script needed. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Eta } from 'eta';
-import { projectRoot } from '../config.ts';
 import type { AppError } from '../errors.ts';
 import { fail } from '../errors.ts';
 import { readForm } from '../http/body.ts';
-import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
-import { describePerson, newPerson } from './controls.ts';
-import { breakable, targets } from './faults.ts';
+import { mountAuthorise } from './authorise-pages.ts';
+import { describePerson, newPerson, newPush } from './controls.ts';
+import { targets } from './faults.ts';
 import { languageOf, translator } from './locales.ts';
+import { letFormsLeave, page, views } from './page.ts';
 import type { Parts, SandboxRouter } from './parts.ts';
-import { agree, readAuthorisePage, refuseToAgree } from './wechat/authorise.ts';
-
-const views = join(projectRoot, 'views/sandbox');
-const eta = new Eta({ views, cache: true, autoTrim: false });
+import type { WechatApp } from './state.ts';
 
 export function mountPages(router: SandboxRouter, parts: Parts): void {
   router.get('/', (ctx) => overview(parts, ctx));
@@ -36,33 +32,19 @@ export function mountPages(router: SandboxRouter, parts: Parts): void {
   }
 }
 
-function page(ctx: Context, view: string, values: Record<string, unknown>): void {
-  const language = languageOf(ctx);
-  const chosen = ctx.query.lang === undefined ? '' : `?lang=${language}`;
-  const others = new URLSearchParams(ctx.querystring);
-  others.set('lang', language === 'en' ? 'zh-CN' : 'en');
-  // Under no-referrer a browser posts our own forms with `Origin: null`, which looks like a foreign page.
-  ctx.set('Referrer-Policy', 'same-origin');
-  ctx.set('Cache-Control', 'no-store');
-  ctx.set('Content-Language', language);
-  ctx.type = 'html';
-  const shared = {
-    t: translator(language),
-    language,
-    link: (path: string) => `${path}${chosen}`,
-    other_language: `?${others}`,
-    time: (text: string) => timeFormat(language).format(new Date(text)),
-  };
-  ctx.body = eta.render(view, { ...shared, ...values });
-}
+/** The name of a sentence and what it speaks of. */
+type PushProblem = { sentence: string; detail: string };
+type Refused = {
+  nickname?: string;
+  phone?: string;
+  fault?: string;
+  scan_fault?: 'over' | 'unknown';
+  address?: string;
+  push?: { appid: string; given: Record<string, string>; problem: PushProblem };
+};
 
-function timeFormat(language: string): Intl.DateTimeFormat {
-  return new Intl.DateTimeFormat(language, { dateStyle: 'short', timeStyle: 'medium' });
-}
-
-type FormState = { nickname: string; phone: string; fault: string };
-
-function overview(parts: Parts, ctx: Context, form?: FormState): void {
+/** `refused`: what a form held that could not be done, and why. */
+export function overview(parts: Parts, ctx: Context, refused: Refused = {}): void {
   const { state, inbox, faults } = parts;
   page(ctx, './overview', {
     origin: `http://${ctx.host}`,
@@ -74,8 +56,28 @@ function overview(parts: Parts, ctx: Context, form?: FormState): void {
     faults: faults.list(),
     targets,
     sms_limited: faults.limited('aliyun_sms'),
-    form: form ?? { nickname: '', phone: '', fault: '' },
+    codes: parts.made.recent().slice(0, 20),
+    push_of: (app: WechatApp) => parts.pushes.setting(app),
+    pushed: parts.pushes.list().length,
+    form: { nickname: '', phone: '', fault: '', scan_fault: '', address: '', ...refused },
   });
+  letFormsLeave(ctx);
+}
+
+/** Undefined when it was saved. */
+async function savePush(parts: Parts, app: WechatApp, given: Record<string, string>): Promise<PushProblem | undefined> {
+  const { url = '', token, encoding_aes_key, mode, format, off } = given;
+  if (off !== undefined) {
+    parts.state.changeApp(app, { push: null });
+    return undefined;
+  }
+  const key = encoding_aes_key ? { encoding_aes_key } : {};
+  const setting = newPush.safeParse({ url, token, mode, format, ...key });
+  if (!setting.success) return { sentence: `push.wrong.${String(setting.error.issues[0]?.path[0])}`, detail: '' };
+  const found = await parts.pushes.verify(setting.data);
+  if (found) return { sentence: `pushes.fault.${found.fault}`, detail: found.detail };
+  parts.state.changeApp(app, { push: setting.data });
+  return undefined;
 }
 
 /** JSON for programs, a page for browsers. */
@@ -112,52 +114,21 @@ function mountForms(router: SandboxRouter, parts: Parts): void {
     state.changeApp(app, { open_platform: open_platform.trim().slice(0, 64) || null });
     back(ctx, 'apps');
   });
+  router.post('/page/apps/:appid/push', async (ctx) => {
+    const app = state.app(String(ctx.params.appid));
+    if (!app) throw fail('not_found');
+    const given = await readForm(ctx);
+    const problem = await savePush(parts, app, given);
+    if (!problem) return back(ctx, 'apps');
+    ctx.status = 400;
+    overview(parts, ctx, { push: { appid: app.appid, given, problem } });
+  });
   router.post('/page/faults', async (ctx) => {
     const { limits } = await readForm(ctx);
     if (limits !== 'vendor' && limits !== 'off') faults.remove();
     else for (const target of ['aliyun_sms', 'tencent_sms'] as const) faults.put({ target, limits });
     back(ctx, 'faults');
   });
-}
-
-function mountAuthorise(router: SandboxRouter, parts: Parts): void {
-  for (const [path, target] of [
-    ['/open.weixin.qq.com/connect/qrconnect', 'qrconnect'],
-    ['/open.weixin.qq.com/connect/oauth2/authorize', 'authorize'],
-  ] as const) {
-    const broken = breakable(parts.faults, target, (ctx, fault) =>
-      page(ctx, './problem', { title: 'authorise.unreachable', reason: fault.errmsg ?? String(fault.errcode) }),
-    );
-    router.get(path, broken, (ctx) => authorise(parts, ctx));
-    router.post(path, broken, (ctx) => decide(parts, ctx));
-  }
-}
-
-function authorise(parts: Parts, ctx: Context): void {
-  const request = readAuthorisePage(parts, ctx.URL);
-  if (typeof request === 'string') {
-    unreachable(ctx, request);
-    return;
-  }
-  page(ctx, './authorise', { request, people: parts.state.people(), action: `${ctx.path}?${ctx.querystring}` });
-  // The form's redirect goes on through addresses that only the client knows, and Chromium checks each of them.
-  ctx.set('Content-Security-Policy', contentSecurityPolicy(['*']));
-}
-
-async function decide(parts: Parts, ctx: Context): Promise<void> {
-  const request = readAuthorisePage(parts, ctx.URL);
-  if (typeof request === 'string') return unreachable(ctx, request);
-  const form = await readForm(ctx);
-  const person = parts.state.person(form.person_id ?? '');
-  if (!person && form.deny === undefined) throw fail('bad_request', { message: 'Nobody was chosen.' });
-  ctx.status = 303;
-  ctx.redirect(person ? agree(parts, request, { person }) : refuseToAgree(request));
-}
-
-/** WeChat shows such a page with HTTP 200. */
-function unreachable(ctx: Context, problem: string): void {
-  const t = translator(languageOf(ctx));
-  page(ctx, './problem', { title: 'authorise.unreachable', reason: t(`authorise.problems.${problem}`) });
 }
 
 export function pageOfError(ctx: Context, error: AppError): void {

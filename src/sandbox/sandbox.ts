@@ -8,6 +8,7 @@ import Router from '@koa/router';
 import { StartupError } from '../errors.ts';
 import { createKoa, type Listener, listen } from '../http/server.ts';
 import type { Logger } from '../log.ts';
+import { mountActPages } from './act-pages.ts';
 import { mountActs } from './acts-controls.ts';
 import { mountControls } from './controls.ts';
 import { crossOriginControls, localHost, localOrigin } from './guard.ts';
@@ -54,6 +55,7 @@ export function createSandbox({ port, log, production = false, ...options }: San
   mountControls(router, parts);
   mountActs(router, parts);
   mountPages(router, parts);
+  mountActPages(router, parts);
   // WeChat's own answer to a path it does not know.
   router.all('/api.weixin.qq.com/*rest', (ctx) => parts.respond(ctx, 40066));
 

@@ -1,6 +1,7 @@
 /** A push as text: the same fields as XML or as JSON, in the clear, encrypted, or both; and what came back for it. */
 import type { PushSetting, WechatApp } from '../state.ts';
 import { decrypt, encrypt, sign } from './crypto.ts';
+import { type Problem, problem } from './problem.ts';
 
 /** In the order of the vendor's pages. A bigint is a MsgId, which is greater than a JavaScript number holds. */
 export type Message = Record<string, string | number | bigint>;
@@ -33,10 +34,7 @@ export function wrap(
   return { query, body: write({ ...clear, Encrypt }, format) };
 }
 
-export type Reply =
-  | { outcome: 'accepted' }
-  | { outcome: 'replied'; reply: string }
-  | { outcome: 'failed'; problem: string };
+export type Reply = { outcome: 'accepted' } | { outcome: 'replied'; reply: string } | ({ outcome: 'failed' } & Problem);
 
 /** `success` and nothing at all are thanks; anything else must be a message that WeChat can read and hand on. */
 export function readReply(text: string, { app, setting }: { app: WechatApp; setting: PushSetting }): Reply {
@@ -44,20 +42,20 @@ export function readReply(text: string, { app, setting }: { app: WechatApp; sett
   const { mode, format, token, encoding_aes_key } = setting;
   const sealed = field(text, 'Encrypt', format);
   if (sealed === undefined) {
-    if (mode === 'secure') return failed('The answer is neither "success", nor empty, nor encrypted.');
-    return readable(text, format) ? { outcome: 'replied', reply: text } : failed(`The answer is no ${format} message.`);
+    if (mode === 'secure') return failed('not_encrypted');
+    return readable(text, format) ? { outcome: 'replied', reply: text } : failed('no_message', format);
   }
   const [timestamp = '', nonce = '', signature] = ['TimeStamp', 'Nonce', 'MsgSignature'].map((name) =>
     field(text, name, format),
   );
-  if (signature !== sign([token, timestamp, nonce, sealed])) return failed('The answer has a wrong MsgSignature.');
+  if (signature !== sign([token, timestamp, nonce, sealed])) return failed('wrong_signature');
   const reply = decrypt(sealed, { encoding_aes_key: encoding_aes_key ?? '', appid: app.appid });
-  if (reply === undefined) return failed('The answer was not encrypted with this key for this app.');
-  return readable(reply, format) ? { outcome: 'replied', reply } : failed(`The answer holds no ${format} message.`);
+  if (reply === undefined) return failed('wrong_key');
+  return readable(reply, format) ? { outcome: 'replied', reply } : failed('holds_no_message', format);
 }
 
-function failed(problem: string): Reply {
-  return { outcome: 'failed', problem };
+function failed(fault: Problem['fault'], detail = ''): Reply {
+  return { outcome: 'failed', ...problem(fault, detail) };
 }
 
 function readable(text: string, format: Format): boolean {

@@ -9,6 +9,7 @@ import { sandboxApps } from '../constants.ts';
 import type { PushSetting, WechatApp } from '../state.ts';
 import { sign } from './crypto.ts';
 import { type Message, type Reply, readReply, wrap, write } from './message.ts';
+import { type Problem, problem } from './problem.ts';
 
 export type Attempt = { at: string; ms: number; status: number | null; answer: string } & Reply;
 export type Push = {
@@ -32,8 +33,8 @@ export type Pushes = {
   send(app: WechatApp, message: Message): Promise<Push | undefined>;
   /** Newest first. */
   list(appid?: string): Push[];
-  /** WeChat's check when the address is entered: what is wrong with it, in one sentence. */
-  verify(setting: PushSetting): Promise<string | undefined>;
+  /** WeChat's check when the address is entered: what is wrong with it. */
+  verify(setting: PushSetting): Promise<Problem | undefined>;
   stop(): Promise<void>;
 };
 export type PushTiming = { answer_ms: number; pause_ms: number };
@@ -60,7 +61,7 @@ export function createPushes({ clock, heyiUrl, timing }: Options): Pushes {
     const answered = await request(withQuery(setting.url, query), { method: 'POST', body, headers });
     const { status, answer } = answered;
     const said = answered.problem
-      ? ({ outcome: 'failed', problem: answered.problem } as const)
+      ? { outcome: 'failed' as const, ...answered.problem }
       : readReply(answer, { app, setting });
     push.attempts.push({
       at,
@@ -95,11 +96,10 @@ export function createPushes({ clock, heyiUrl, timing }: Options): Pushes {
         String(randomBytes(7).readUIntBE(0, 6)),
       ];
       const signature = sign([token, timestamp, nonce]);
-      const { problem, answer } = await request(withQuery(url, { signature, timestamp, nonce, echostr }), {});
-      if (problem) return problem;
-      return answer === echostr
-        ? undefined
-        : `It answered ${JSON.stringify(answer.slice(0, 80))} in place of the echostr.`;
+      const found = await request(withQuery(url, { signature, timestamp, nonce, echostr }), {});
+      if (found.problem) return found.problem;
+      if (found.answer === echostr) return undefined;
+      return problem('not_the_echostr', JSON.stringify(found.answer.slice(0, 80)));
     },
     async stop() {
       stopping.abort();
@@ -144,7 +144,7 @@ function withQuery(address: string, query: Record<string, string>): URL {
   return url;
 }
 
-type Answered = { status: number | null; answer: string; problem?: string };
+type Answered = { status: number | null; answer: string; problem?: Problem };
 
 async function ask(url: URL, init: RequestInit, signal: AbortSignal): Promise<Answered> {
   try {
@@ -152,11 +152,11 @@ async function ask(url: URL, init: RequestInit, signal: AbortSignal): Promise<An
     const response = await fetch(url, { ...init, headers, redirect: 'manual', signal });
     const answer = await response.text();
     const { status } = response;
-    return status === 200 ? { status, answer } : { status, answer, problem: `It answered HTTP ${status}.` };
+    return status === 200 ? { status, answer } : { status, answer, problem: problem('http_status', String(status)) };
   } catch (error) {
     const isLate = error instanceof Error && error.name === 'TimeoutError';
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    return { status: null, answer: '', problem: isLate ? 'It did not answer in time.' : `It was not reached: ${why}.` };
+    return { status: null, answer: '', problem: isLate ? problem('late') : problem('unreachable', why) };
   }
 }

@@ -41,7 +41,8 @@ export function readAuthorisePage({ state }: Pick<Parts, 'state'>, url: URL): Au
   const app = state.app(given('appid') ?? '');
   if (!app) return 'unknown_app';
   if (app.kind !== page.app) return 'wrong_kind_of_app';
-  if (given('response_type') !== 'code') return 'wrong_response_type';
+  // WeChat's own script for an embedded code leaves it out.
+  if (given('response_type') !== 'code' && given('login_type') !== 'jssdk') return 'wrong_response_type';
   const scope = given('scope') ?? '';
   if (!page.scopes.includes(scope)) return 'wrong_scope';
   const address = given('redirect_uri') ?? '';

@@ -20,13 +20,29 @@ let reported;
 let shownMessage;
 
 const holder = () => people.find((person) => person.person_id === settings.person_id);
-const options = () => ({
+const options = (opened = {}) => ({
   path: 'pages/index/index',
   query: {},
   scene: settings.scene,
   referrerInfo: {},
   apiCategory: 'default',
+  ...opened,
 });
+
+/** A scanned code or an opened link led here: the sandbox's address says who holds the phone and what opens. Taken once. */
+function takeOpening() {
+  const given = new URLSearchParams(location.search);
+  const person_id = given.get('person_id');
+  if (!person_id) return undefined;
+  const opened = {
+    path: given.get('path') || 'pages/index/index',
+    query: JSON.parse(given.get('query') || '{}'),
+    scene: Number(given.get('scene')) || settings.scene,
+  };
+  for (const name of ['person_id', 'path', 'query', 'scene']) given.delete(name);
+  history.replaceState(null, '', `${location.pathname}${given.size ? `?${given}` : ''}`);
+  return { person_id, opened };
+}
 
 async function sandbox(path, { method = 'GET', body } = {}) {
   const answer = await fetch(`${sandbox_url}${path}`, {
@@ -136,13 +152,13 @@ async function askModal({ title = '', content = '', showCancel = true, confirmTe
 
 const masked = (number) => number.replace(/^(\+86)?(\d{3})\d+(\d{4})$/, '$2****$3');
 
-function launch() {
+function launch(opened) {
   program?.end();
   hiddenAt = 0;
   screen.reset(manifest.app.tabBar.list, holder());
-  phone.launchOptions = phone.enterOptions = options();
+  phone.launchOptions = phone.enterOptions = options(opened);
   program = createMiniProgram({ screen, phone, manifest, ask: { phoneNumber: askPhoneNumber, modal: askModal } });
-  program.launch(options());
+  program.launch(phone.launchOptions);
   drawControls();
   report();
 }
@@ -178,14 +194,14 @@ function keepSettings(changes) {
 }
 
 /** Another person means another phone: what this one's storage held is gone. */
-function hand(person_id) {
+function hand(person_id, opened) {
   if (person_id === settings.person_id && program) return;
   program?.end();
   phone.clearStorage();
   dropLocalEvents('miniprogram');
   keepSettings({ person_id });
   reported = undefined;
-  launch();
+  launch(opened);
 }
 
 function drawControls() {
@@ -304,8 +320,12 @@ async function begin() {
   const bound = apps.find((app) => app.appid === appid)?.open_platform;
   $('bound').checked = Boolean(bound);
   if (bound) $('bound').value = bound;
+  const opening = takeOpening();
+  const isElse = opening && opening.person_id !== settings.person_id;
+  if (isElse && people.some(({ person_id }) => person_id === opening.person_id))
+    return hand(opening.person_id, opening.opened);
   if (!holder()) keepSettings({ person_id: people[0]?.person_id ?? '' });
-  if (holder()) launch();
+  if (holder()) launch(opening?.opened);
 }
 
 begin().catch(() => fault(new Error(text('phone.sandbox_away'))));

@@ -210,7 +210,9 @@ export function createMiniProgram({ screen, phone, manifest, ask }) {
       load('app.js');
       call(app, 'onLaunch', options);
       call(app, 'onShow', options);
-      open(options.path);
+      if (templates.has(options.path)) return open(`${options.path}?${new URLSearchParams(options.query)}`);
+      call(app, 'onPageNotFound', options);
+      open(manifest.pages[0].route);
     },
     show(options) {
       engine.show();
