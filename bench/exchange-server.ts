@@ -41,7 +41,7 @@ async function ours(): Promise<{ listen: Koa['listen'] }> {
     seal,
     clock: systemClock,
     log,
-    config: { publicUrl },
+    config: { publicUrl, privateOrigins: [] },
     limits: createLimits({ db, seal }),
     connectors: wechatAtOnce,
     jobs: { handle: () => {}, send: async () => {} },

@@ -71,6 +71,12 @@ export const settings = z.object({
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])
     .default('info')
     .describe('least level that is logged'),
+  PRIVATE_ORIGINS: z
+    .string()
+    .default('')
+    .describe(
+      "origins on loopback or in a private network that may be told of sign-outs, comma-separated: `https://shop.internal`; the sandbox's demo is by itself",
+    ),
   SMS_REGIONS: z
     .string()
     .default('86')
@@ -96,6 +102,8 @@ export type Config = {
   trustProxy: false | number | string[];
   roles: { web: boolean; worker: boolean };
   logLevel: string;
+  /** Origins inside our own network that a client's logout address may name. */
+  privateOrigins: string[];
   smsRegions: string[];
   /** Said once at the start. */
   warnings: string[];
@@ -145,6 +153,10 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
   if (smsRegions.some((code) => !/^\d{1,3}$/.test(code)))
     faults.push('SMS_REGIONS must be calling codes such as 86,852');
 
+  const privateOrigins = raw.PRIVATE_ORIGINS.split(',').flatMap((text) => text.trim() || []);
+  if (privateOrigins.some((text) => parseOrigin(text)?.origin !== text))
+    faults.push('PRIVATE_ORIGINS must be origins such as https://shop.internal:8443, without a path');
+
   if (given.HEYI_SECRET !== undefined && given.HEYI_SECRET.length < 32)
     faults.push('HEYI_SECRET must have at least 32 characters');
   if (production && !given.HEYI_SECRET)
@@ -170,6 +182,7 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
     trustProxy: trustProxy ?? false,
     roles: { web: roles.includes('web'), worker: roles.includes('worker') },
     logLevel: raw.LOG_LEVEL,
+    privateOrigins: [...privateOrigins, ...(sandbox ? [`http://localhost:${raw.DEMO_PORT}`] : [])],
     smsRegions,
     warnings,
   };

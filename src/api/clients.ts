@@ -33,6 +33,11 @@ const clientBody = z
       .meta({ description: 'Scopes about the person it is limited to; absent: all of them.' }),
     api_scopes: z.array(z.string()).meta({ description: 'What it may do here, by client credentials.' }),
     require_pkce: z.boolean(),
+    backchannel_logout_uri: z
+      .string()
+      .optional()
+      .meta({ description: 'Told when a session of this client ends elsewhere: by sign-out, merge or suspension.' }),
+    backchannel_logout_session_required: z.boolean().optional(),
     is_enabled: z.boolean(),
     source,
     created_at: timestamp,

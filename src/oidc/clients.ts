@@ -45,6 +45,9 @@ export const clientInput = z.object({
   post_logout_redirect_uris: z.array(z.string().max(2000)).max(50).default([]),
   /** Home page and privacy policy, for the sign-in and consent pages to point at. */
   client_uri: webAddress.optional(),
+  /** Told when a person's sessions end elsewhere: OpenID Connect Back-Channel Logout 1.0 section 2.2. */
+  backchannel_logout_uri: webAddress.optional(),
+  backchannel_logout_session_required: z.boolean().default(false),
   policy_uri: webAddress.optional(),
   grant_types: z.array(z.enum(grantTypes)).optional(),
   token_endpoint_auth_method: z
@@ -131,6 +134,10 @@ function metadataOf(client: Checked): ClientRow['metadata'] {
     ...(client.client_uri && { client_uri: client.client_uri }),
     ...(client.policy_uri && { policy_uri: client.policy_uri }),
     ...(client.origins.length && { origins: client.origins }),
+    ...(client.backchannel_logout_uri && {
+      backchannel_logout_uri: client.backchannel_logout_uri,
+      backchannel_logout_session_required: client.backchannel_logout_session_required,
+    }),
   };
 }
 

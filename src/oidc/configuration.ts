@@ -30,6 +30,8 @@ export type ConfigurationInput = {
   clock: Clock;
   clients: ClientDirectory;
   publicUrl: string;
+  /** Origins inside the company's network that outgoing requests may reach. */
+  privateOrigins: string[];
   pages: EnginePages;
   jwks: { keys: JWK[] };
 };
@@ -83,9 +85,11 @@ export function engineConfiguration(input: ConfigurationInput): Configuration {
         ? { grant_id: artifactId(token.grantId) }
         : undefined,
     ttl: ttl(input),
+    fetch: fetchOutside(input),
     features: {
       devInteractions: { enabled: false },
       dPoP: { enabled: false },
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
@@ -126,6 +130,18 @@ function cookies({ seal, publicUrl }: ConfigurationInput): Configuration['cookie
     },
     long: options,
     short: options,
+  };
+}
+
+/**
+ * The engine's dispatcher drops connections to loopback and private addresses (threat A39): a client's logout address must not reach
+ * into our network. Origins that the operator lists are let through, and no redirect leads further.
+ */
+function fetchOutside({ privateOrigins }: ConfigurationInput): NonNullable<Configuration['fetch']> {
+  return (url, options) => {
+    const { dispatcher: guarded, ...plain } = options as RequestInit & { dispatcher?: unknown };
+    const isListed = privateOrigins.includes(new URL(String(url)).origin);
+    return fetch(url, { ...(isListed ? plain : options), redirect: 'manual' });
   };
 }
 

@@ -33,9 +33,9 @@ export async function browserSessionsOf(db: Knex, sub: string) {
   return sessionsOfSubject(db, sub);
 }
 
-/** Ends every session, grant, code and token of a person, in the caller's transaction. */
-export async function endAllOf(db: Knex, sub: string): Promise<void> {
-  await endBindings(db, await deleteOfSubject(db, sub));
+/** Ends every session, grant, code and token of a person, or those that began before a moment, in the caller's transaction. */
+export async function endAllOf(db: Knex, sub: string, only: { before?: string } = {}): Promise<void> {
+  await endBindings(db, await deleteOfSubject(db, sub, only));
 }
 
 /** Ends one grant of this person; somebody else's is not touched. */

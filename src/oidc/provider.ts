@@ -19,6 +19,7 @@ import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { artifactId } from './adapter.ts';
+import { handleEndedSubjects } from './backchannel.ts';
 import { type ClientDirectory, createClientDirectory, tokenExchange } from './clients.ts';
 import { clockTolerance, type EnginePages, engineConfiguration } from './configuration.ts';
 import { createCors } from './cors.ts';
@@ -38,7 +39,7 @@ export type OidcDependencies = {
   seal: Seal;
   clock: Clock;
   log: Logger;
-  config: Pick<Config, 'publicUrl'>;
+  config: Pick<Config, 'publicUrl' | 'privateOrigins'>;
   limits: Limits;
   connectors: Connectors;
   jobs: Pick<Jobs, 'handle' | 'send'>;
@@ -65,16 +66,17 @@ export type Oidc = TokenReader & {
 
 export async function createOidc(deps: OidcDependencies): Promise<Oidc> {
   const { db, seal, clock, log, connectors, limits, jobs, pages } = deps;
-  const { publicUrl } = deps.config;
+  const { publicUrl, privateOrigins } = deps.config;
   const clients = createClientDirectory({ db, seal, clock });
   const keys = await loadSigningKeys({ db, seal });
   const shared = { db, seal, clock, log, clients, connectors, limits, jobs, publicUrl };
-  const configuration = engineConfiguration({ ...shared, pages, jwks: keys.private });
+  const configuration = engineConfiguration({ ...shared, privateOrigins, pages, jwks: keys.private });
   const provider = createEngine(publicUrl, configuration, (name, handler) => wrapGrant(shared, name, handler));
   provider.registerGrantType(tokenExchange, createTokenExchange(shared), exchangeParameters, ['resource']);
   implyConsent(provider);
   logEngine(provider, log);
   endBindingsAtLogout(provider, db);
+  handleEndedSubjects({ db, seal, log, provider, jobs });
   const cors = createCors({ clients });
   const otp = createOtp({ clients, connectors, limits, cors });
   jobs.handle('oidc.purge', async () => void (await purgeExpired(db)), { cron: '*/5 * * * *' });

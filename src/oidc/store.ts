@@ -196,17 +196,35 @@ export async function sessionsOfSubject(
     .orderBy('created_at', 'desc');
 }
 
+export type EndedArtifact = { model: string; id: string; payload_sealed: string; client_id: string | null };
+
+export async function sessionsAndGrantsOf(
+  db: Knex,
+  { sub, before }: { sub: string; before: string },
+): Promise<EndedArtifact[]> {
+  return db('oidc_artifacts')
+    .select('model', 'id', 'payload_sealed', 'client_id')
+    .where({ subject_id: sub })
+    .andWhere('created_at', '<=', before)
+    .andWhere('expires_at', '>', db.fn.now());
+}
+
 /** Sessions, grants and all that hangs on them; returns the grants. */
-export async function deleteOfSubject(db: Knex, subject_id: string, only?: { grant_id: string }): Promise<string[]> {
+export async function deleteOfSubject(
+  db: Knex,
+  subject_id: string,
+  only: { grant_id?: string; before?: string } = {},
+): Promise<string[]> {
   const { rows } = await db.raw(
     `with gone as (
        delete from oidc_artifacts where subject_id = :subject_id and (:grant_id::text is null or id = :grant_id)
+          and (:before::timestamptz is null or created_at <= :before)
        returning model, id
      ), tokens as (
        delete from oidc_artifacts t using gone where gone.model = 'Grant' and t.grant_id = gone.id
      )
      select id from gone where model = 'Grant'`,
-    { subject_id, grant_id: only?.grant_id ?? null },
+    { subject_id, grant_id: only.grant_id ?? null, before: only.before ?? null },
   );
   return rows.map((row: { id: string }) => row.id);
 }
@@ -247,6 +265,8 @@ export type ClientMetadata = {
   id_token_signed_response_alg: 'RS256' | 'ES256';
   scope?: string | undefined;
   client_uri?: string | undefined;
+  backchannel_logout_uri?: string | undefined;
+  backchannel_logout_session_required?: boolean | undefined;
   policy_uri?: string | undefined;
   jwks?: { keys: Record<string, unknown>[] } | undefined;
 };

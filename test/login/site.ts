@@ -46,6 +46,7 @@ export async function openSite({ sandbox = false } = {}) {
   const website = await clientServer();
   const config = {
     publicUrl: origin,
+    privateOrigins: [],
     sandbox,
     sandboxUrl: 'http://localhost:3200',
     demoUrl: 'http://localhost:3100',

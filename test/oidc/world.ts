@@ -123,6 +123,8 @@ type WorldOptions = {
   outside?: Outside;
   /** The public address when it is not the one listened on. */
   publicUrl?: string;
+  /** Origins on this machine that logout notices may reach. */
+  privateOrigins?: string[];
   trustProxy?: number;
   clock?: Clock;
 };
@@ -132,6 +134,7 @@ export async function startWorld({
   db,
   outside = createOutside(),
   publicUrl,
+  privateOrigins = [],
   trustProxy,
   clock = systemClock,
 }: WorldOptions) {
@@ -148,7 +151,7 @@ export async function startWorld({
   koa.use((ctx, next) => serve(ctx, next));
   const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
   const base = `http://localhost:${listener.port}`;
-  const config = { publicUrl: publicUrl ?? base };
+  const config = { publicUrl: publicUrl ?? base, privateOrigins };
   const { jobs, handlers, sent } = collectJobs();
   const limits = createLimits({ db, seal });
   const oidc = await createOidc({
