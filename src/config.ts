@@ -73,7 +73,7 @@ export const settings = z.object({
     .describe('least level that is logged'),
   PRIVATE_ORIGINS: z
     .string()
-    .default('')
+    .optional()
     .describe(
       "origins on loopback or in a private network that may be told of sign-outs, comma-separated: `https://shop.internal`; the sandbox's demo is by itself",
     ),
@@ -153,7 +153,7 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
   if (smsRegions.some((code) => !/^\d{1,3}$/.test(code)))
     faults.push('SMS_REGIONS must be calling codes such as 86,852');
 
-  const privateOrigins = raw.PRIVATE_ORIGINS.split(',').flatMap((text) => text.trim() || []);
+  const privateOrigins = (raw.PRIVATE_ORIGINS ?? '').split(',').flatMap((text) => text.trim() || []);
   if (privateOrigins.some((text) => parseOrigin(text)?.origin !== text))
     faults.push('PRIVATE_ORIGINS must be origins such as https://shop.internal:8443, without a path');
 
