@@ -6,9 +6,11 @@ import type { Knex } from 'knex';
 import type { Database } from '../database.ts';
 import { endBindings } from '../events/bind.ts';
 import type { Seal } from '../seal.ts';
-import { sealContext } from './adapter.ts';
+import { artifactId, sealContext } from './adapter.ts';
 import { words } from './scopes.ts';
-import { deleteExpired, deleteOfSubject, grantsOfSubject, sessionsOfSubject } from './store.ts';
+import { deleteExpired, deleteOfSubject, grantsOfSubject, sessionOfSubject, sessionsOfSubject } from './store.ts';
+
+type Services = { db: Knex; seal: Seal };
 
 export type PersonGrant = {
   grant_id: string;
@@ -19,7 +21,7 @@ export type PersonGrant = {
   last_used_at: Date;
 };
 
-export async function grantsOf({ db, seal }: { db: Knex; seal: Seal }, sub: string): Promise<PersonGrant[]> {
+export async function grantsOf({ db, seal }: Services, sub: string): Promise<PersonGrant[]> {
   const rows = await grantsOfSubject(db, sub);
   return rows.map(({ id, payload_sealed, client_id, created_at, last_used_at }) => {
     const { openid, resources } = JSON.parse(seal.open(payload_sealed, sealContext('Grant', id)));
@@ -40,9 +42,33 @@ export async function endAllOf(db: Knex, sub: string, only: { before?: string } 
 
 /** Ends one grant of this person; somebody else's is not touched. */
 export async function endGrantOf(db: Knex, { sub, grant_id }: { sub: string; grant_id: string }): Promise<boolean> {
-  const ended = await deleteOfSubject(db, sub, { grant_id });
+  const ended = await deleteOfSubject(db, sub, { ids: [grant_id] });
   await endBindings(db, ended);
   return ended.length > 0;
+}
+
+/** One browser: its session, and every grant that was given from it. Somebody else's is not touched. */
+export async function endSessionOf(
+  { db, seal }: Services,
+  { sub, uid }: { sub: string; uid: string },
+): Promise<boolean> {
+  const session = await sessionOfSubject(db, sub, uid);
+  if (!session) return false;
+  await endBindings(db, await deleteOfSubject(db, sub, { ids: [session.id, ...grantsIn(seal, session)] }));
+  return true;
+}
+
+/** Everything but this browser and what was given from it. */
+export async function endOthersOf({ db, seal }: Services, { sub, uid }: { sub: string; uid: string }): Promise<void> {
+  const session = await sessionOfSubject(db, sub, uid);
+  const but = session ? [session.id, ...grantsIn(seal, session)] : [];
+  await endBindings(db, await deleteOfSubject(db, sub, { but }));
+}
+
+function grantsIn(seal: Seal, { id, payload_sealed }: { id: string; payload_sealed: string }): string[] {
+  const { authorizations = {} } = JSON.parse(seal.open(payload_sealed, sealContext('Session', id)));
+  const given: { grantId?: string }[] = Object.values(authorizations);
+  return given.flatMap(({ grantId }) => (grantId ? [artifactId(grantId)] : []));
 }
 
 const batch = 2_000;

@@ -209,22 +209,33 @@ export async function sessionsAndGrantsOf(
     .andWhere('expires_at', '>', db.fn.now());
 }
 
-/** Sessions, grants and all that hangs on them; returns the grants. */
+export async function sessionOfSubject(
+  db: Knex,
+  subject_id: string,
+  uid: string,
+): Promise<{ id: string; payload_sealed: string } | undefined> {
+  return db('oidc_artifacts').where({ model: 'Session', subject_id, uid }).first('id', 'payload_sealed');
+}
+
+/** Sessions, grants and all that hangs on them: all, or these, or all but some. Returns the grants. */
 export async function deleteOfSubject(
   db: Knex,
   subject_id: string,
-  only: { grant_id?: string; before?: string } = {},
+  only: { ids?: string[]; but?: string[]; before?: string } = {},
 ): Promise<string[]> {
   const { rows } = await db.raw(
     `with gone as (
-       delete from oidc_artifacts where subject_id = :subject_id and (:grant_id::text is null or id = :grant_id)
+       delete from oidc_artifacts
+        where subject_id = :subject_id
+          and (:ids::text[] is null or id = any (:ids))
+          and not (id = any (:but::text[]))
           and (:before::timestamptz is null or created_at <= :before)
        returning model, id
      ), tokens as (
        delete from oidc_artifacts t using gone where gone.model = 'Grant' and t.grant_id = gone.id
      )
      select id from gone where model = 'Grant'`,
-    { subject_id, grant_id: only.grant_id ?? null, before: only.before ?? null },
+    { subject_id, ids: only.ids ?? null, but: only.but ?? [], before: only.before ?? null },
   );
   return rows.map((row: { id: string }) => row.id);
 }

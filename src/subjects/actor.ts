@@ -11,9 +11,11 @@ export type SendJobs = Pick<Jobs, 'send'>;
 /** Job `subject.notify`: what the person hears on their other channels. Holds a masked hint, never the value. */
 export type Notice = {
   sub: string;
-  what: 'identity_linked' | 'identity_unlinked' | 'merged' | 'merge_undone' | 'phone_detached';
+  what: 'identity_linked' | 'identity_unlinked' | 'removal_asked' | 'merged' | 'merge_undone' | 'phone_detached';
   kind?: IdentityKind;
   hint?: string;
+  /** The phone or e-mail that was taken away, sealed as it was stored: it hears of it too (threat B19). */
+  former?: string;
   /** The identity that was just used or added: telling it what it did itself warns nobody. */
   not_to?: string;
   /** RFC 3339. */

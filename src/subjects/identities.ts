@@ -45,8 +45,9 @@ export async function detach(
   const row = (await identitiesOfSubject(trx, sub)).find(({ id }) => id === identity_id);
   if (!row) return false;
   const { kind, issuer } = row;
-  // Told before it goes: a number that was taken away hears of it too, by what the notice holds.
-  await notify({ trx, jobs }, { sub, what, kind, hint: hintOf(seal, row) });
+  // What was taken away hears of it too; a number that changed hands is a stranger's by now.
+  const former = what === 'identity_unlinked' && row.sealed !== null ? { former: row.sealed } : {};
+  await notify({ trx, jobs }, { sub, what, kind, hint: hintOf(seal, row), ...former });
   await forgetIdentity(trx, identity_id);
   await deleteIdentity(trx, identity_id);
   const details = { identity_id, kind, issuer, ...(reason && { reason }) };

@@ -169,6 +169,19 @@ export async function refusalOf(db: Knex, survivor: string, absorbed: string): P
   return (await isStaff(db, members)) ? 'staff' : undefined;
 }
 
+/** Where nobody chooses: who holds a verified phone or e-mail stays, else the older one (rule 7; subs are UUIDv7: the smaller). */
+export async function survivorOf(
+  db: Knex,
+  one: string,
+  other: string,
+): Promise<{ survivor: string; absorbed: string }> {
+  const isReachable = async (sub: string) =>
+    (await identitiesOfSubject(db, sub)).some(({ kind }) => kind === 'phone' || kind === 'email');
+  const [first, second] = [await isReachable(one), await isReachable(other)];
+  const oneStays = first === second ? one < other : first;
+  return oneStays ? { survivor: one, absorbed: other } : { survivor: other, absorbed: one };
+}
+
 const sentences: Record<Refusal, string> = {
   unknown_subject: 'One of the two was never issued.',
   same_subject: 'A subject cannot be merged with itself.',

@@ -27,7 +27,7 @@ import { type Contradiction, contradictionsBetween, contradictionsWith } from '.
 import { deviceHash, isKnownDevice, rememberDevice } from './devices.ts';
 import { attach, detach } from './identities.ts';
 import { isSameKey, keyOf } from './identity-key.ts';
-import { mergeLocked } from './merge.ts';
+import { mergeLocked, survivorOf } from './merge.ts';
 import {
   findOwners,
   type IdentityKey,
@@ -310,15 +310,6 @@ async function join(deciding: Deciding, state: State, joining: Joining): Promise
   );
   Object.assign(state, { sub: survivor, merge_id: merge.id, created: false });
   return 'linked';
-}
-
-/** Rule 7: who holds a verified phone or e-mail stays, else the older one (subs are UUIDv7: the smaller). */
-async function survivorOf(trx: Knex, one: string, other: string): Promise<{ survivor: string; absorbed: string }> {
-  const isReachable = async (sub: string) =>
-    (await identitiesOfSubject(trx, sub)).some(({ kind }) => kind === 'phone' || kind === 'email');
-  const [first, second] = [await isReachable(one), await isReachable(other)];
-  const oneStays = first === second ? one < other : first;
-  return oneStays ? { survivor: one, absorbed: other } : { survivor: other, absorbed: one };
 }
 
 type Case = { sub: string; other: string; key: IdentityKey; reason: string; found: Contradiction[] };

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { browserSessionsOf, endAllOf, endGrantOf, grantsOf, purgeExpired } from '../../src/oidc/grants.ts';
+import {
+  browserSessionsOf,
+  endAllOf,
+  endGrantOf,
+  endOthersOf,
+  endSessionOf,
+  grantsOf,
+  purgeExpired,
+} from '../../src/oidc/grants.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
   authorize,
@@ -244,6 +252,25 @@ describe('what a person is signed in to', () => {
     const headers = { authorization: `Bearer ${answers[1]?.access_token}` };
     expect((await reply(await fetch(`${world.base}/userinfo`, { headers }))).status).toBe(401);
     expect((await refresh('web', bystander.answers[0]?.refresh_token)).status).toBe(200);
+  });
+  it('ends one browser with what was given from it, and only by its person', async () => {
+    const { sub, answers } = await twoGrants();
+    const { sub: other } = await newPerson(db);
+    // Newest first: the shop's browser.
+    const [{ uid } = { uid: '' }] = await browserSessionsOf(db, sub);
+    expect(await endSessionOf({ db, seal }, { sub: other, uid })).toBe(false);
+    expect(await endSessionOf({ db, seal }, { sub, uid })).toBe(true);
+    expect((await refresh('shop', answers[1]?.refresh_token)).body.error).toBe('invalid_grant');
+    expect((await refresh('web', answers[0]?.refresh_token)).status).toBe(200);
+    expect(await browserSessionsOf(db, sub)).toHaveLength(1);
+  });
+  it('ends all but one browser and what was given from it (D4)', async () => {
+    const { sub, answers } = await twoGrants();
+    const [{ uid } = { uid: '' }] = await browserSessionsOf(db, sub);
+    await endOthersOf({ db, seal }, { sub, uid });
+    expect(await browserSessionsOf(db, sub)).toMatchObject([{ uid }]);
+    expect((await refresh('web', answers[0]?.refresh_token)).body.error).toBe('invalid_grant');
+    expect((await refresh('shop', answers[1]?.refresh_token)).status).toBe(200);
   });
   it('is purged by a job when it has expired, and bindings end with it', async () => {
     const { sub } = await newPerson(db);
