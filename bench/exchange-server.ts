@@ -58,6 +58,8 @@ const wechatAtOnce: Connectors = {
   start: notHere,
   verify: notHere,
   challenge: notHere,
+  delivery: notHere,
+  report: notHere,
   exchangePhone: notHere,
   apps: async () => [],
   scanCode: notHere,

@@ -10,6 +10,7 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createProofOfWork } from './connectors/captcha.ts';
 import { createConnectors } from './connectors/registry.ts';
+import { reportRoutes } from './connectors/report-routes.ts';
 import { createDatabase } from './database.ts';
 import { handleEventJobs } from './events/jobs.ts';
 import { eventsRoutes } from './events/routes.ts';
@@ -83,6 +84,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       readToken: oidc.readAccessToken,
       readIdToken: oidc.readIdToken,
     }),
+    reportRoutes({ connectors }),
     apiRoutes({ db, seal, log, authenticate: oidc.readAccessToken }),
     loginRoutes({
       db,

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { createProofOfWork } from '../connectors/captcha.ts';
 import { createConnectors } from '../connectors/registry.ts';
+import { countDeliveries } from '../connectors/sms/deliveries.ts';
 import { createDatabase, type Database, pendingMigrations } from '../database.ts';
 import { createLimits } from '../http/limits.ts';
 import { createLogger } from '../log.ts';
@@ -56,7 +57,9 @@ async function examineDatabase(config: Config, url: string, check: Check): Promi
     if (!migrated) return;
     const seal = createSeal(config.secret);
     const sameSecret = await check('HEYI_SECRET', () => secretFits(db, seal));
-    if (sameSecret) await check('connectors', () => signInMethods(config, db, seal));
+    if (!sameSecret) return;
+    await check('connectors', () => signInMethods(config, db, seal));
+    await check('text messages', () => textMessages(db));
   } finally {
     await db.destroy();
   }
@@ -111,6 +114,19 @@ async function signInMethods(config: Config, db: Database, seal: Seal): Promise<
     found: 'no way to sign in on the website is set up',
     advice: 'run "npx heyi connector set --help", and see docs/connectors.md',
   };
+}
+
+/** What the providers said of the messages of the last 24 hours. */
+async function textMessages(db: Database): Promise<Result> {
+  const counts = await countDeliveries(db);
+  const found = counts.map(
+    ({ provider, accepted, delivered, failed }) =>
+      `${provider}: ${accepted} sent, ${delivered} delivered, ${failed} failed`,
+  );
+  const reported = counts.reduce((sum, { delivered, failed }) => sum + delivered + failed, 0);
+  const failed = counts.reduce((sum, count) => sum + count.failed, 0);
+  if (reported < 20 || failed < reported / 5) return { state: 'ok', found: found.join('; ') || 'none in 24 hours' };
+  return { state: 'warn', found: found.join('; '), advice: 'more than a fifth does not arrive: ask the provider why' };
 }
 
 /** As the outside world sees it: through the proxy, by its name. */

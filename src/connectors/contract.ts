@@ -73,6 +73,8 @@ export type Started = {
   /** For the page that asks for the code. */
   masked_to: string;
 };
+/** What a provider pushes to the address of its reports. `body` is read only from whoever knows the token. */
+export type ReportInput = { provider: string; token: string; body(): Promise<unknown> };
 export type VerifyInput = { otp_id: string; code: string; purpose: Purpose; binding: string };
 
 /** A connector whose page is a form: a code goes to an address, the person types it. */
@@ -91,6 +93,10 @@ export type FormConnector<Settings = unknown> = {
   start(services: ConnectorServices, settings: Settings, input: StartInput): Promise<Started>;
   /** @throws code_wrong | code_expired | code_tries_spent */
   verify(services: ConnectorServices, settings: Settings, input: VerifyInput): Promise<Proof>;
+  /** What the provider reported of a message; undefined as long as it has not. A hint, never a proof. */
+  delivery?(services: ConnectorServices, otp_id: string): Promise<'delivered' | 'failed' | undefined>;
+  /** Takes such reports. @returns the provider's own form of thanks. @throws not_found for a stranger | bad_request */
+  report?(services: ConnectorServices, settings: Settings, input: ReportInput): Promise<object>;
 };
 
 /** A connector without a page of ours: a program hands over what WeChat gave it. Configured once per appid. */
@@ -163,6 +169,10 @@ export type Connectors = {
   /** @throws connector_not_configured */
   start(name: string, input: StartInput): Promise<Started>;
   verify(name: string, input: VerifyInput): Promise<Proof>;
+  /** Whether the message of a code arrived, as far as anybody said. */
+  delivery(name: string, otp_id: string): Promise<'delivered' | 'failed' | undefined>;
+  /** @throws not_found, also when nobody of this name takes reports */
+  report(name: string, input: ReportInput): Promise<object>;
   /** For whoever was told captcha_required. */
   challenge(): Promise<Record<string, unknown>>;
   exchange(appid: string, input: { login_code: string }): Promise<Proof>;

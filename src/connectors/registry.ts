@@ -77,6 +77,17 @@ export function createConnectors(services: ConnectorServices): Connectors {
       const [connector, settings] = await form(name);
       return connector.verify(services, settings, input);
     },
+    async delivery(name, otp_id) {
+      const [connector] = await form(name);
+      return connector.delivery?.(services, otp_id);
+    },
+    async report(name, input) {
+      const connector = connectors.find((known) => known.name === name);
+      const take = connector?.kind === 'form' ? connector.report : undefined;
+      const settings = connector && take && (await settingsOf(connector, name));
+      if (!settings) throw fail('not_found');
+      return take(services, ...settings, input);
+    },
     challenge: () => services.captcha.challenge(),
     async exchange(appid, input) {
       const [connector, settings] = await app(appid);

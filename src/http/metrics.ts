@@ -6,7 +6,7 @@ import Router from '@koa/router';
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { Context, Middleware, RequestState } from './server.ts';
 
-const areas = ['admin', 'api', 'authorize', 'login', 'logout', 'otp', 'static', 'token', 'userinfo', 'v1'];
+const areas = ['admin', 'api', 'authorize', 'login', 'logout', 'otp', 'sms', 'static', 'token', 'userinfo', 'v1'];
 const methods = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'HEAD'];
 
 /** Mounted before everything else on the main server; its router is for the listener of METRICS_PORT. */

@@ -23,7 +23,7 @@ export type LoginDependencies = {
   log: Logger;
   config: Pick<Config, 'publicUrl' | 'sandbox' | 'sandboxUrl' | 'demoUrl'>;
   limits: Limits;
-  connectors: Pick<Connectors, 'forms' | 'start' | 'verify' | 'challenge'>;
+  connectors: Pick<Connectors, 'forms' | 'start' | 'verify' | 'challenge' | 'delivery'>;
   oidc: Pick<Oidc, 'provider' | 'loginClient'>;
   csrf: Csrf;
   render: Render;

@@ -15,7 +15,7 @@ import { answer } from './finish.ts';
 import { createHandlers } from './handlers.ts';
 import { policyPurposes, policySections, policyVersion } from './privacy.ts';
 import { showStart, startMethod } from './start.ts';
-import { agree, resend, showAgree, showCode, verify } from './verify.ts';
+import { agree, resend, showAgree, showCode, showDelivery, verify } from './verify.ts';
 import type { Visit } from './visit.ts';
 
 export function loginRoutes(given: LoginDependencies): Router<RequestState> {
@@ -58,6 +58,10 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
   router.get(
     '/login/:uid/:method/verify',
     visiting((ctx, visit) => showCode(ctx, deps, visit)),
+  );
+  router.get(
+    '/login/:uid/:method/delivery',
+    visiting((ctx, visit) => showDelivery(ctx, deps, visit)),
   );
   router.post(
     '/login/:uid/:method/verify',

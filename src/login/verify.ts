@@ -45,8 +45,20 @@ export async function showCode(ctx: Context, deps: Deps, visit: Visit, problem?:
     notice: !problem && notes.has(note) ? t(`login.${note}`) : undefined,
     alert: problem?.alert,
     captcha: problem?.captcha,
+    // A page that is not told so by itself says it when it is next loaded.
+    undelivered: await isUndelivered(deps, pending),
     errors: problem?.error ? { code: problem.error } : {},
   });
+}
+
+async function isUndelivered({ connectors }: Deps, { method, otp_id }: Pending): Promise<boolean> {
+  return (await connectors.delivery(method, otp_id)) === 'failed';
+}
+
+/** Asked by the page that waits. */
+export async function showDelivery(ctx: Context, deps: Deps, visit: Visit): Promise<void> {
+  const pending = pendingOf(ctx, visit);
+  ctx.body = { failed: pending !== undefined && (await isUndelivered(deps, pending)) };
 }
 
 export async function resend(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {

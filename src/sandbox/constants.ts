@@ -39,6 +39,7 @@ export const sandboxSms = {
     sign_name: '合一',
     template_id: '1000001',
   },
+  report_token: 'sandbox-report-token-of-the-gateways',
 } as const;
 
 /** Base addresses to give to the real clients in place of https://<host>. */

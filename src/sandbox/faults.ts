@@ -29,7 +29,7 @@ export const wechatTargets = [
   'showqrcode',
   'user_info',
 ] as const;
-export const targets = [...wechatTargets, 'wechat', 'aliyun_sms', 'tencent_sms', 'smtp'] as const;
+export const targets = [...wechatTargets, 'wechat', 'aliyun_sms', 'tencent_sms', 'sms_report', 'smtp'] as const;
 export type Target = (typeof targets)[number];
 
 const aliases: Record<string, Target> = {

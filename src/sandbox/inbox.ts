@@ -11,10 +11,13 @@ export type Message = {
   /** The code in it, if it holds one. */
   code: string | null;
   received_at: string;
+  /** Of a text message: gateways accept first and deliver later. */
+  state?: 'accepted' | 'delivered' | 'failed';
 };
 
 export type Inbox = {
-  add(message: Omit<Message, 'received_at'>): void;
+  /** The message as it is kept: its state may be changed. */
+  add(message: Omit<Message, 'received_at'>): Message;
   /** Newest first; of one address, or of all. */
   messages(to?: string): Message[];
 };
@@ -25,8 +28,10 @@ export function createInbox({ clock }: { clock: Clock }): Inbox {
   const messages: Message[] = [];
   return {
     add(message) {
-      messages.unshift({ ...message, to: address(message.to), received_at: clock.now().toISOString() });
+      const added = { ...message, to: address(message.to), received_at: clock.now().toISOString() };
+      messages.unshift(added);
       messages.length = Math.min(messages.length, kept);
+      return added;
     },
     messages: (to) => (to === undefined ? [...messages] : messages.filter((message) => message.to === address(to))),
   };

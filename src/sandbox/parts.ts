@@ -6,6 +6,7 @@ import { createFaults, type Faults } from './faults.ts';
 import { createInbox, type Inbox } from './inbox.ts';
 import { createPushes, type Pushes, type PushTiming } from './push/pushes.ts';
 import { createRate, type Rate } from './rate.ts';
+import { createSmsReports, type SmsReports } from './sms/reports.ts';
 import { createState, type State } from './state.ts';
 import { createRespond, type Respond } from './wechat/answers.ts';
 import { type AppTokens, createAppTokens } from './wechat/app-tokens.ts';
@@ -27,6 +28,7 @@ export type Parts = {
   userTokens: UserTokens;
   respond: Respond;
   pushes: Pushes;
+  smsReports: SmsReports;
   /** Where the demo's phone is, when a demo runs. */
   demoUrl: string | undefined;
 };
@@ -50,11 +52,12 @@ export function createParts({
   demoUrl,
   pushTiming: timing = vendorTiming,
 }: PartsOptions): Parts {
+  const faults = createFaults();
   return {
     clock,
     state: createState({ dataDir, clock }),
     inbox: createInbox({ clock }),
-    faults: createFaults(),
+    faults,
     rate: createRate({ clock }),
     codes: createCodes({ clock }),
     made: createMadeCodes({ clock }),
@@ -63,6 +66,7 @@ export function createParts({
     userTokens: createUserTokens({ clock }),
     respond: createRespond({ clock }),
     pushes: createPushes({ clock, heyiUrl, timing }),
+    smsReports: createSmsReports({ clock, faults, heyiUrl }),
     demoUrl,
   };
 }

@@ -16,6 +16,7 @@ import { type Smtp, startSmtp } from './mail/smtp.ts';
 import { mountPages, pageOfError } from './pages.ts';
 import { createParts, type PartsOptions } from './parts.ts';
 import { mountAliyunSms } from './sms/aliyun.ts';
+import { mountSmsReports } from './sms/reports.ts';
 import { mountTencentSms } from './sms/tencent.ts';
 import { mountCgiBin } from './wechat/cgi-bin.ts';
 import { mountLinks } from './wechat/links.ts';
@@ -52,6 +53,7 @@ export function createSandbox({ port, log, production = false, ...options }: San
   mountSnsOauth(router, parts);
   mountAliyunSms(router, parts);
   mountTencentSms(router, parts);
+  mountSmsReports(router, parts);
   mountControls(router, parts);
   mountActs(router, parts);
   mountPages(router, parts);
@@ -71,7 +73,7 @@ export function createSandbox({ port, log, production = false, ...options }: San
       return { url: `http://localhost:${http.port}`, smtpPort: smtp.port };
     },
     async stop() {
-      await Promise.all([http?.stop(), smtp?.stop(), parts.pushes.stop()]);
+      await Promise.all([http?.stop(), smtp?.stop(), parts.pushes.stop(), parts.smsReports.stop()]);
       http = smtp = undefined;
     },
   };

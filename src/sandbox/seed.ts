@@ -32,7 +32,8 @@ export async function seedSandbox(options: SeedOptions): Promise<void> {
 
 async function seedConnectors({ connectors, sandboxUrl, smtpPort }: SeedOptions): Promise<void> {
   const base = sandboxAddresses(sandboxUrl);
-  const aliyun = { provider: 'aliyun', ...sandboxSms.aliyun, base_url: base.aliyun_sms };
+  const { report_token } = sandboxSms;
+  const aliyun = { provider: 'aliyun', ...sandboxSms.aliyun, base_url: base.aliyun_sms, report_token };
   await connectors.configure({ id: 'sms', connector: 'sms', settings: aliyun, source });
   const smtp = { host: '127.0.0.1', port: smtpPort, secure: false, from: 'Heyi <no-reply@heyi.localhost>' };
   await connectors.configure({ id: 'email', connector: 'email', settings: smtp, source });

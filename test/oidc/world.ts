@@ -66,6 +66,10 @@ export function createOutside() {
       codes.delete(otp_id);
       return phoneProof(sent.to);
     },
+    delivery: async () => undefined,
+    report: async () => {
+      throw fail('not_found');
+    },
     challenge: async () => ({ parameters: 'of a challenge' }),
     async exchange(appid, { login_code }) {
       calls.push(`exchange ${appid}`);

@@ -194,6 +194,7 @@ describe('Aliyun SendSms', () => {
         text: expect.stringContaining('482913'),
         code: '482913',
         received_at: expect.any(String),
+        state: 'accepted',
       },
     ]);
   });

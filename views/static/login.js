@@ -54,6 +54,22 @@
 
   for (const element of document.querySelectorAll('[data-wait]')) countDown(element);
 
+  // Seconds after which it is worth asking whether the message arrived; whoever waits longer has seen the sentence or the code.
+  const askDelivery = async (element, [pause, ...later]) => {
+    await new Promise((resolve) => setTimeout(resolve, pause * 1000));
+    // A redirect leads on with the sign-in, which is the page's to follow.
+    const answer = await fetch(element.dataset.delivery, {
+      redirect: 'manual',
+      headers: { accept: 'application/json' },
+    });
+    if (!answer.ok) return;
+    const { failed } = await answer.json();
+    if (failed) element.hidden = false;
+    else if (later.length) await askDelivery(element, later);
+  };
+  for (const element of document.querySelectorAll('[data-delivery]'))
+    askDelivery(element, [4, 6, 10, 20, 30]).catch(() => {});
+
   const wrong = document.querySelector('[aria-invalid="true"]');
   if (wrong) wrong.focus();
   else if (matchMedia('(pointer: fine)').matches && document.activeElement === document.body) {

@@ -3,7 +3,7 @@
  * person (PIPL article 21: the minimum leaves the house). Another one is another file here and another branch of the settings.
  */
 import { z } from 'zod';
-import type { ConnectorServices } from '../contract.ts';
+import { type ConnectorServices, secret } from '../contract.ts';
 import type { Delivery } from '../one-time-code.ts';
 import { type AliyunSettings, aliyunSettings, sendByAliyun } from './aliyun.ts';
 import { sendByTencent, type TencentSettings, tencentSettings } from './tencent.ts';
@@ -37,6 +37,12 @@ const caps = z.object({
     .max(100)
     .optional()
     .describe('of the dearer provider, in the currency of daily_budget, such as 0.045'),
+  report_token: z
+    .string()
+    .regex(/^[\w-]{32,128}$/, 'is 32 to 128 letters and digits; make one with "openssl rand -hex 24"')
+    .meta(secret)
+    .optional()
+    .describe('opens the address that delivery reports are pushed to, /sms/<provider>/report/<report_token>'),
   daily_budget: z.number().min(0.0001).max(200_000).optional().describe('most money spent in 24 hours'),
 });
 

@@ -3,6 +3,7 @@ import { defineConnector } from '../contract.ts';
 import { startCode, verifyCode } from '../one-time-code.ts';
 import { maskPhone, parsePhone } from '../phone-number.ts';
 import type { Caps } from '../send-limits.ts';
+import { deliveryOf, keepAccepted, takeReports } from './deliveries.ts';
 import { createGateway, type SmsSettings, smsSettings } from './gateway.ts';
 
 export const sms = defineConnector<SmsSettings>({
@@ -19,13 +20,19 @@ export const sms = defineConnector<SmsSettings>({
       recipient: phone,
       masked_to: maskPhone(phone),
       caps: capsOf(settings),
-      send: (message) => send({ phone, ...message }),
+      async send(message) {
+        const delivery = await send({ phone, ...message });
+        await keepAccepted(services, message.otp_id, delivery);
+        return delivery;
+      },
     });
   },
   async verify(services, _settings, input) {
     const phone = await verifyCode(services, 'sms', input);
     return { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: phone }] };
   },
+  delivery: deliveryOf,
+  report: takeReports,
 });
 
 function capsOf({ sends_per_minute, sends_per_day, price_per_message: price, daily_budget }: SmsSettings): Caps {

@@ -132,7 +132,7 @@ function refusalOf(
 
 const business = (code: string, message: string) => ({ Code: `isv.${code}`, Message: message });
 
-function send({ inbox, rate, faults }: Parts, parameters: URLSearchParams): Record<string, string> {
+function send({ inbox, rate, faults, smsReports }: Parts, parameters: URLSearchParams): Record<string, string> {
   const given = (name: string) => parameters.get(name) ?? '';
   const numbers = given('PhoneNumbers').split(',').filter(Boolean);
   if (numbers.length > 1000) return business('MOBILE_COUNT_OVER_LIMIT', '手机号码数量超过限制');
@@ -144,12 +144,15 @@ function send({ inbox, rate, faults }: Parts, parameters: URLSearchParams): Reco
   if (!/^SMS_\w+$/.test(given('TemplateCode'))) return business('SMS_TEMPLATE_ILLEGAL', '短信模板不合法');
   const code = readCode(given('TemplateParam'));
   if (typeof code !== 'string') return code;
+  const serial = Array.from({ length: 18 }, () => randomInt(10)).join('');
   for (const to of recipients) {
     const exceeded = to && faults.limited('aliyun_sms') ? rate(`aliyun_sms ${sign} ${to}`, flow) : undefined;
     if (exceeded) return business('BUSINESS_LIMIT_CONTROL', exceeded.name);
-    if (to) inbox.add({ to, channel: 'sms', text: `【${sign}】您的验证码为 ${code}，请勿泄露给他人。`, code });
+    if (!to) continue;
+    const text = `【${sign}】您的验证码为 ${code}，请勿泄露给他人。`;
+    const message = inbox.add({ to, channel: 'sms', text, code, state: 'accepted' });
+    smsReports.later('aliyun', message, { id: `${serial}^0`, out_id: given('OutId') });
   }
-  const serial = Array.from({ length: 18 }, () => randomInt(10)).join('');
   return { Code: 'OK', Message: 'OK', BizId: `${serial}^0` };
 }
 

@@ -92,7 +92,7 @@ function readSending(bytes: Buffer): Sending | Fault {
   return body.data;
 }
 
-function send({ inbox, rate, faults }: Parts, sending: Sending, number: string) {
+function send({ inbox, rate, faults, smsReports }: Parts, sending: Sending, number: string) {
   const { SignName, TemplateParamSet, SessionContext } = sending;
   const to = toE164(number);
   const code = TemplateParamSet[0] ?? '';
@@ -111,8 +111,10 @@ function send({ inbox, rate, faults }: Parts, sending: Sending, number: string) 
   if (!/^\d{1,6}$/.test(code)) return refused('InvalidParameterValue.TemplateParameterFormatError');
   const exceeded = faults.limited('tencent_sms') ? rate(`tencent_sms ${to}`, flow) : undefined;
   if (exceeded) return refused(exceeded.name);
-  inbox.add({ to, channel: 'sms', text: `【${SignName}】您的验证码为 ${code}，请勿泄露给他人。`, code });
+  const text = `【${SignName}】您的验证码为 ${code}，请勿泄露给他人。`;
+  const message = inbox.add({ to, channel: 'sms', text, code, state: 'accepted' });
   const serial = Array.from({ length: 28 }, () => randomInt(10)).join('');
+  smsReports.later('tencent', message, { id: `5000:${serial}`, out_id: '' });
   return {
     SerialNo: `5000:${serial}`,
     PhoneNumber: to,
