@@ -85,7 +85,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       readIdToken: oidc.readIdToken,
     }),
     reportRoutes({ connectors }),
-    apiRoutes({ db, seal, log, authenticate: oidc.readAccessToken }),
+    apiRoutes({ db, seal, jobs, log, authenticate: oidc.readAccessToken }),
     loginRoutes({
       db,
       seal,

@@ -42,6 +42,22 @@ export function paginate<Item>(
   return { data, next_cursor: more ? encode({ after: idOf(last) }) : null };
 }
 
+const keyset = z.strictObject({ at: z.iso.datetime(), id: z.uuid() });
+
+/** Of a list that is read page by page in the order of time and id. */
+export function keysetCursor(content: z.output<typeof keyset>): string {
+  return Buffer.from(JSON.stringify(content)).toString('base64url');
+}
+
+/** @throws invalid_fields */
+export function readKeyset(cursor: string): z.output<typeof keyset> {
+  try {
+    return keyset.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
+  } catch (cause) {
+    throw fail('invalid_fields', { fields: { cursor: 'This is not a cursor of this list.' }, cause });
+  }
+}
+
 function encode(content: z.output<typeof cursorContent>): string {
   return Buffer.from(JSON.stringify(content)).toString('base64url');
 }

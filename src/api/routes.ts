@@ -11,24 +11,33 @@ import { type MountOptions, mountRoutes } from '../http/routes.ts';
 import type { RequestState } from '../http/server.ts';
 import { clientRoutes } from './clients.ts';
 import { connectorRoutes } from './connectors.ts';
+import { identityRoutes } from './identities.ts';
+import { mergeRoutes } from './merges.ts';
 import { type ApiServices, scopes } from './services.ts';
 import { subjectRoutes } from './subjects.ts';
 import { writeKeyRoutes } from './write-keys.ts';
 
-export const routes = [...subjectRoutes, ...clientRoutes, ...writeKeyRoutes, ...connectorRoutes];
+export const routes = [
+  ...subjectRoutes,
+  ...identityRoutes,
+  ...mergeRoutes,
+  ...clientRoutes,
+  ...writeKeyRoutes,
+  ...connectorRoutes,
+];
 
 const prefix = '/api/v1';
 
 export type ApiOptions = ApiServices & Pick<MountOptions<ApiServices>, 'log' | 'authenticate'>;
 
-export function apiRoutes({ db, seal, log, authenticate }: ApiOptions): Router<RequestState> {
+export function apiRoutes({ db, seal, jobs, log, authenticate }: ApiOptions): Router<RequestState> {
   const document = apiDocument();
   const router = new Router<RequestState>();
   router.get('/api/openapi.json', (ctx) => {
     ctx.set('Cache-Control', 'no-store');
     ctx.body = document;
   });
-  router.use(mountRoutes(routes, { prefix, services: { db, seal }, log, authenticate }).routes());
+  router.use(mountRoutes(routes, { prefix, services: { db, seal, jobs }, log, authenticate }).routes());
   return router;
 }
 

@@ -2,9 +2,10 @@
 import type { AuditEntry } from '../audit/audit.ts';
 import type { Database } from '../database.ts';
 import { type Caller, routeFactory } from '../http/routes.ts';
+import type { Jobs } from '../jobs.ts';
 import type { Seal } from '../seal.ts';
 
-export type ApiServices = { db: Database; seal: Seal };
+export type ApiServices = { db: Database; seal: Seal; jobs: Pick<Jobs, 'send'> };
 
 export const route = routeFactory<ApiServices>();
 

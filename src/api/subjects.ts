@@ -1,35 +1,15 @@
 /** People, read: who they are, what they did, what they agreed to. */
 import { z } from 'zod';
-import { recordAudit } from '../audit/audit.ts';
-import type { IdentityKind } from '../connectors/contract.ts';
-import { maskEmail, parseEmail } from '../connectors/email-address.ts';
-import { maskPhone, parsePhone } from '../connectors/phone-number.ts';
 import { currentConsents } from '../consent/consent.ts';
-import type { Database } from '../database.ts';
-import { AppError, fail } from '../errors.ts';
+import { fail } from '../errors.ts';
 import { timeline } from '../events/timeline.ts';
 import { trusts } from '../events/trust.ts';
 import { profileOf } from '../profiles/profile.ts';
-import { currentSubject, findByIdentity, identitiesOf, type Subject } from '../subjects/subjects.ts';
+import { findByIdentity } from '../subjects/subjects.ts';
 import { text } from './fields.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { actorOf, route } from './services.ts';
-
-const kinds = [
-  'phone',
-  'email',
-  'wechat_openid',
-  'wechat_unionid',
-  'oidc',
-  'member_no',
-] as const satisfies IdentityKind[];
-const kind = z.enum(kinds);
-const issuer = {
-  description:
-    'appid for `wechat_openid`, open-platform account for `wechat_unionid`, issuer URL for `oidc`; empty for the other kinds.',
-};
-const subjectId = z.uuid();
-const requestedSubject = z.object({ sub: z.string() });
+import { checkIssuer, issuer, kind, normalise, requestedSubject, standing, subjectId } from './person.ts';
+import { route } from './services.ts';
 
 const subjectBody = z
   .object({
@@ -41,17 +21,6 @@ const subjectBody = z
     last_sign_in_at: timestamp.nullable(),
   })
   .meta({ id: 'Subject' });
-
-const identityBody = z
-  .object({
-    id: z.uuid(),
-    kind,
-    issuer: z.string().meta(issuer),
-    external_id: z.string().meta({ description: 'Masked unless the token has the scope `subjects:pii`.' }),
-    verified_at: timestamp,
-    last_used_at: timestamp,
-  })
-  .meta({ id: 'Identity' });
 
 const eventBody = z
   .object({
@@ -103,37 +72,7 @@ const lookupBody = z
     value: text(320).min(1),
     issuer: text(320).default('').meta(issuer),
   })
-  .superRefine((body, check) => {
-    const needed = ['wechat_openid', 'wechat_unionid', 'oidc'].includes(body.kind);
-    if (needed === (body.issuer !== '')) return;
-    const message = needed ? `is needed for ${body.kind}` : `must be empty for ${body.kind}`;
-    check.addIssue({ code: 'custom', path: ['issuer'], message });
-  });
-
-/** @throws not_found, also for text that is no sub at all: the answer does not tell which */
-async function standing(db: Database, sub: string): Promise<Subject> {
-  const subject = await currentSubject(db, sub);
-  if (!subject) throw fail('not_found');
-  return subject;
-}
-
-/** One spelling, as sign-in stored it. @throws phone_invalid | email_invalid */
-function normalise(kind: IdentityKind, value: string): string {
-  try {
-    if (kind === 'phone') return parsePhone(value);
-    return kind === 'email' ? parseEmail(value) : value;
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    throw fail(error.code, { fields: { value: error.message } });
-  }
-}
-
-/** Enough to recognise one's own, too little to use: an openid is what messages and payments are sent by. */
-function mask(kind: IdentityKind, value: string): string {
-  if (kind === 'phone') return maskPhone(value);
-  if (kind === 'email') return maskEmail(value);
-  return value.length < 12 ? '****' : `${value.slice(0, 4)}****${value.slice(-2)}`;
-}
+  .superRefine(checkIssuer);
 
 const shared = { tag: 'Subjects', scopes: ['subjects:read'] };
 
@@ -149,7 +88,7 @@ export const subjectRoutes = [
     answer: subjectBody,
     errors: ['phone_invalid', 'email_invalid', 'unknown_person'],
     async handle(services, { body }) {
-      const external_id = normalise(body.kind, body.value);
+      const external_id = normalise(body.kind, body.value, 'value');
       const sub = await findByIdentity(services, { kind: body.kind, issuer: body.issuer, external_id });
       if (!sub) throw fail('unknown_person');
       return standing(services.db, sub);
@@ -166,30 +105,6 @@ export const subjectRoutes = [
     params: requestedSubject,
     answer: subjectBody,
     handle: ({ db }, { params }) => standing(db, params.sub),
-  }),
-  route({
-    ...shared,
-    method: 'get',
-    path: '/subjects/{sub}/identities',
-    id: 'listIdentities',
-    summary: 'What the person proved to be theirs',
-    description: 'With the scope `subjects:pii` unmasked; that is written to the audit record.',
-    params: requestedSubject,
-    query: pageQuery,
-    answer: pageOf(identityBody),
-    async handle(services, request) {
-      const { params, query, caller } = request;
-      const { sub } = await standing(services.db, params.sub);
-      const page = paginate(await identitiesOf(services, sub), ({ id }) => id, query);
-      if (!caller.scopes.includes('subjects:pii')) {
-        return {
-          ...page,
-          data: page.data.map((item) => ({ ...item, external_id: mask(item.kind, item.external_id) })),
-        };
-      }
-      await recordAudit(services.db, { ...actorOf(request), action: 'identities.shown', subject_id: sub });
-      return page;
-    },
   }),
   route({
     ...shared,

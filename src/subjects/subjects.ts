@@ -27,6 +27,8 @@ export type SubjectIdentity = {
   external_id: string;
   verified_at: Date;
   last_used_at: Date;
+  /** Put second by a merge: it signs in, and is left out of claims and messages. */
+  is_superseded: boolean;
 };
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -56,6 +58,7 @@ export async function identitiesOf({ db, seal }: Services, sub: string): Promise
     external_id: openExternalId(seal, row),
     verified_at: row.verified_at,
     last_used_at: row.last_used_at,
+    is_superseded: row.superseded_at !== null,
   }));
 }
 
@@ -77,8 +80,9 @@ export async function claimsOf({ db, seal }: Services, sub: string): Promise<Cla
   const row = await readSubject(db, sub);
   if (row?.status !== 'active') return undefined;
   const identities = await identitiesOf({ db, seal }, row.subject_id);
-  const phone = identities.find(({ kind }) => kind === 'phone')?.external_id;
-  const email = identities.find(({ kind }) => kind === 'email')?.external_id;
+  const current = (wanted: IdentityKind) =>
+    identities.find(({ kind, is_superseded }) => kind === wanted && !is_superseded)?.external_id;
+  const [phone, email] = [current('phone'), current('email')];
   return {
     sub: row.subject_id,
     ...(row.nickname && { nickname: row.nickname, name: row.nickname }),

@@ -3,6 +3,7 @@ import { apiRoutes } from '../../src/api/routes.ts';
 import { createConnectors } from '../../src/connectors/registry.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
@@ -14,7 +15,13 @@ let send: Send;
 let log: () => string;
 beforeAll(async () => {
   ({ send, log } = await serveRouter((log) => [
-    apiRoutes({ db, seal, log, authenticate: async (client_id) => ({ client_id, scopes: ['settings:write'] }) }),
+    apiRoutes({
+      db,
+      seal,
+      jobs: noJobs,
+      log,
+      authenticate: async (client_id) => ({ client_id, scopes: ['settings:write'] }),
+    }),
   ]));
 });
 

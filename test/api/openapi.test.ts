@@ -3,6 +3,7 @@ import { apiDocument, apiRoutes, routes } from '../../src/api/routes.ts';
 import { scopes } from '../../src/api/services.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
@@ -12,7 +13,9 @@ const text = `${JSON.stringify(document, null, 2)}\n`;
 let send: Send;
 beforeAll(async () => {
   const seal = createSeal('a secret of the document test, long enough');
-  ({ send } = await serveRouter((log) => [apiRoutes({ db, seal, log, authenticate: async () => undefined })]));
+  ({ send } = await serveRouter((log) => [
+    apiRoutes({ db, seal, jobs: noJobs, log, authenticate: async () => undefined }),
+  ]));
 });
 
 describe('GET /api/openapi.json', () => {

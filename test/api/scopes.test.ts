@@ -3,6 +3,7 @@ import { apiRoutes, routes } from '../../src/api/routes.ts';
 import { type Scope, scopes } from '../../src/api/services.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
@@ -18,6 +19,7 @@ beforeAll(async () => {
     apiRoutes({
       db,
       seal,
+      jobs: noJobs,
       log,
       authenticate: async (bearer) => {
         if (bearer === 'of-another-audience') return undefined;
@@ -32,7 +34,7 @@ const nobody = '018f0000-0000-7000-8000-000000000000';
 const cases = routes.map((route) => ({
   name: `${route.method.toUpperCase()} ${route.path}`,
   method: route.method.toUpperCase(),
-  path: `/api/v1${route.path.replace('{sub}', nobody)}`,
+  path: `/api/v1${route.path.replace(/\{\w+\}/g, nobody)}`,
   body: route.method === 'get' ? undefined : {},
   needed: route.scopes,
 }));
@@ -45,6 +47,15 @@ const contract: Record<string, Scope[]> = {
   'GET /subjects/{sub}/events': ['subjects:read'],
   'GET /subjects/{sub}/profile': ['subjects:read'],
   'GET /subjects/{sub}/consents': ['subjects:read'],
+  'POST /subjects/{sub}/identities': ['subjects:write'],
+  'DELETE /subjects/{sub}/identities/{id}': ['subjects:write'],
+  'PUT /subjects/{sub}/consents': ['subjects:write'],
+  'POST /merges/preview': ['subjects:write'],
+  'POST /merges': ['subjects:write'],
+  'GET /merges/{id}': ['subjects:write'],
+  'POST /merges/{id}/undo': ['subjects:write'],
+  'GET /link-cases': ['subjects:write'],
+  'POST /link-cases/{id}/decide': ['subjects:write'],
   'GET /clients': ['settings:write'],
   'POST /clients': ['settings:write'],
   'GET /write-keys': ['settings:write'],

@@ -4,6 +4,7 @@ import { scopes } from '../../src/api/services.ts';
 import { machineScopes } from '../../src/oidc/scopes.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
@@ -18,7 +19,13 @@ let send: Send;
 let log: () => string;
 beforeAll(async () => {
   ({ send, log } = await serveRouter((log) => [
-    apiRoutes({ db, seal, log, authenticate: async (bearer) => ({ client_id: bearer, scopes: tokens[bearer] ?? [] }) }),
+    apiRoutes({
+      db,
+      seal,
+      jobs: noJobs,
+      log,
+      authenticate: async (bearer) => ({ client_id: bearer, scopes: tokens[bearer] ?? [] }),
+    }),
   ]));
 });
 

@@ -34,6 +34,7 @@ beforeAll(async () => {
     apiRoutes({
       db,
       seal,
+      jobs: noJobs,
       log,
       authenticate: async (bearer) => ({ client_id: `machine-${bearer}`, scopes: tokens[bearer] ?? [] }),
     }),
@@ -224,6 +225,7 @@ describe('GET /subjects/{sub}/identities', () => {
     expect(Object.keys(data(answer)[0] ?? {}).sort()).toEqual([
       'external_id',
       'id',
+      'is_superseded',
       'issuer',
       'kind',
       'last_used_at',

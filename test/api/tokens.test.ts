@@ -4,6 +4,7 @@ import { apiRoutes } from '../../src/api/routes.ts';
 import { tokenExchange } from '../../src/oidc/clients.ts';
 import { wechatLoginCode } from '../../src/oidc/token-exchange.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import { basic, password, post, seal, startWorld, type World } from '../oidc/world.ts';
 import { type Send, serveRouter } from './http.ts';
 
@@ -16,7 +17,7 @@ beforeAll(async () => {
   world = await startWorld({ db });
   resource = `${world.issuer}/api`;
   const { readAccessToken } = world.oidc;
-  ({ send } = await serveRouter((log) => [apiRoutes({ db, seal, log, authenticate: readAccessToken })]));
+  ({ send } = await serveRouter((log) => [apiRoutes({ db, seal, jobs: noJobs, log, authenticate: readAccessToken })]));
   await world.register({
     client_id: 'backend',
     name: 'Backend',
