@@ -39,6 +39,10 @@ export function mountActPages(router: SandboxRouter, parts: Parts): void {
       await scanned(parts, ctx, { person: personOf(parts, person_id), code: readCode(parts, ctx.href) });
     });
   }
+  router.post('/page/pushes/:id/again', async (ctx) => {
+    if (!(await parts.pushes.again(String(ctx.params.id)))) throw fail('not_found');
+    seeOther(ctx, '/pushes');
+  });
   router.get('/pushes', (ctx) => pushLog(parts, ctx));
 }
 

@@ -1,4 +1,4 @@
-/** The controls for what people do, and the codes that they can scan. */
+/** The controls for what people do, for the codes that they can scan, and to repeat a push. */
 import { z } from 'zod';
 import { fail } from '../errors.ts';
 import type { Context } from '../http/server.ts';
@@ -51,6 +51,11 @@ export function mountActs(router: SandboxRouter, parts: Parts): void {
     router.post(`/people/:id/${name}`, async (ctx) => {
       ctx.body = await act(parts, personOf(parts, ctx.params.id), ctx);
     });
+  router.post('/pushes/:id/again', async (ctx) => {
+    const push = await parts.pushes.again(String(ctx.params.id));
+    if (!push) throw fail('not_found', { message: 'The sandbox remembers no such push; see GET /pushes.' });
+    ctx.body = { pushes: [push] };
+  });
   router.get('/codes', (ctx) => {
     ctx.body = { codes: parts.made.recent().filter((code) => code.appid === (query(ctx, 'appid') ?? code.appid)) };
   });

@@ -91,6 +91,24 @@ describe('a restart', () => {
     expect(statSync(join(first.dataDir, 'sandbox.json')).mode & 0o777).toBe(0o600);
   });
 
+  test('with a file of before pushes and followers existed keeps its people', async () => {
+    const first = await startWorld();
+    await first.sandbox.stop();
+    const file = join(first.dataDir, 'sandbox.json');
+    const { seed, people, apps } = JSON.parse(readFileSync(file, 'utf8'));
+    const old = {
+      version: 1,
+      seed,
+      people: people.map(({ closed: _, ...person }: { closed: boolean }) => person),
+      apps: apps.map(({ unionid_with_base: _, ...app }: { unionid_with_base: boolean }) => app),
+    };
+    writeFileSync(file, JSON.stringify(old));
+    const second = await startWorld({ dataDir: first.dataDir });
+    expect((await second.call('GET', '/people')).body.people).toHaveLength(3);
+    const followed = await second.call('POST', '/people/lin-xiaoman/follow', { appid: apps[2].appid });
+    expect(followed.body.event).toBe('subscribe');
+  });
+
   test('two sandboxes do not know each other’s people', async () => {
     const openid = async ({ call }: Pick<typeof world, 'call'>) =>
       JSON.stringify(((await call('GET', '/people')).body.people as { identities: unknown }[])[0]?.identities);

@@ -220,6 +220,17 @@ describe('a push', () => {
     expect(receiver.take()).toHaveLength(2);
   });
 
+  test('can be sent once more, as WeChat does when it missed the thanks: the same text under a new signature', async () => {
+    const { push_id } = first(await say('在吗'));
+    const repeated = first(await call('POST', `/pushes/${push_id}/again`));
+    expect(repeated).toMatchObject({ push_id, state: 'delivered' });
+    expect(repeated.attempts).toHaveLength(2);
+    const [one, two] = receiver.take();
+    expect(two?.body).toBe(one?.body);
+    expect(two?.query.signature).not.toBe(one?.query.signature);
+    expect((await call('POST', '/pushes/none/again')).status).toBe(404);
+  });
+
   test('may be answered with a message, which the person gets', async () => {
     const reply = '<xml><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[您好]]></Content></xml>';
     receiver.answer(() => ({ body: reply }));

@@ -26,7 +26,7 @@ export function wrap(
 ): { query: Record<string, string>; body: string } {
   const { token, mode, format, encoding_aes_key } = setting;
   const signed = { signature: sign([token, timestamp, nonce]), timestamp, nonce };
-  const openid = String(message.OpenID ?? message.FromUserName);
+  const openid = String(message.FromUserName);
   if (mode === 'plain' || !encoding_aes_key) return { query: { ...signed, openid }, body: write(message, format) };
   const Encrypt = encrypt(write(message, format), { encoding_aes_key, appid: app.appid });
   const query = { ...signed, openid, encrypt_type: 'aes', msg_signature: sign([token, timestamp, nonce, Encrypt]) };

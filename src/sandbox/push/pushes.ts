@@ -31,6 +31,8 @@ export type Pushes = {
   setting(app: WechatApp): PushSetting | undefined;
   /** Answers after the first attempt; further ones go on by themselves. Undefined: the app wants no pushes. */
   send(app: WechatApp, message: Message): Promise<Push | undefined>;
+  /** The same push once more, as WeChat sends one whose thanks it missed. Undefined: there is no such push. */
+  again(push_id: string): Promise<Push | undefined>;
   /** Newest first. */
   list(appid?: string): Push[];
   /** WeChat's check when the address is entered: what is wrong with it. */
@@ -45,67 +47,72 @@ const shown = 4000;
 
 type Options = { clock: Clock; heyiUrl: string | undefined; timing: PushTiming };
 
+/** A push, and what it takes to send it once more. */
+type Entry = { push: Push; app: WechatApp; setting: PushSetting; message: Message };
+
 export function createPushes({ clock, heyiUrl, timing }: Options): Pushes {
-  const pushes: Push[] = [];
+  const entries: Entry[] = [];
   const stopping = new AbortController();
   const going = new Set<Promise<void>>();
-  const seconds = () => String(Math.floor(clock.now().getTime() / 1000));
-  const request = (url: URL, init: RequestInit) =>
+  const request: Ask = (url, init) =>
     ask(url, init, AbortSignal.any([stopping.signal, AbortSignal.timeout(timing.answer_ms)]));
-
-  async function attempt(push: Push, app: WechatApp, setting: PushSetting, message: Message): Promise<void> {
-    const { query, body } = wrap(message, { app, setting, timestamp: seconds(), nonce: String(randomInt(1e8, 1e9)) });
-    const at = clock.now().toISOString();
-    const startedAt = performance.now();
-    const headers = { 'Content-Type': setting.format === 'json' ? 'application/json' : 'text/xml' };
-    const answered = await request(withQuery(setting.url, query), { method: 'POST', body, headers });
-    const { status, answer } = answered;
-    const said = answered.problem
-      ? { outcome: 'failed' as const, ...answered.problem }
-      : readReply(answer, { app, setting });
-    push.attempts.push({
-      at,
-      ms: Math.round(performance.now() - startedAt),
-      status,
-      answer: answer.slice(0, shown),
-      ...said,
-    });
-    if (said.outcome !== 'failed') push.state = 'delivered';
-    else if (push.attempts.length === attemptsInAll) push.state = 'failed';
-  }
-
+  const attempt = (entry: Entry) => deliver(entry, { clock, request });
   return {
     setting: (app) => settingOf(app, heyiUrl),
     async send(app, message) {
       const setting = settingOf(app, heyiUrl);
       if (!setting) return undefined;
-      const push = newPush(app, setting, message);
-      pushes.unshift(push);
-      pushes.length = Math.min(pushes.length, kept);
-      await attempt(push, app, setting, message);
-      const retries = retry(push, timing.pause_ms, stopping.signal, () => attempt(push, app, setting, message));
+      const entry = { push: newPush(app, setting, message), app, setting, message };
+      entries.unshift(entry);
+      entries.length = Math.min(entries.length, kept);
+      await attempt(entry);
+      const retries = retry(entry.push, timing.pause_ms, stopping.signal, () => attempt(entry));
       going.add(retries);
       retries.finally(() => going.delete(retries));
-      return push;
+      return entry.push;
     },
-    list: (appid) => pushes.filter((push) => appid === undefined || push.appid === appid),
-    async verify({ url, token }) {
-      const [timestamp, nonce, echostr] = [
-        seconds(),
-        String(randomInt(1e8, 1e9)),
-        String(randomBytes(7).readUIntBE(0, 6)),
-      ];
-      const signature = sign([token, timestamp, nonce]);
-      const found = await request(withQuery(url, { signature, timestamp, nonce, echostr }), {});
-      if (found.problem) return found.problem;
-      if (found.answer === echostr) return undefined;
-      return problem('not_the_echostr', JSON.stringify(found.answer.slice(0, 80)));
+    async again(push_id) {
+      const entry = entries.find(({ push }) => push.push_id === push_id);
+      if (entry) await attempt(entry);
+      return entry?.push;
     },
+    list: (appid) => entries.map(({ push }) => push).filter((push) => push.appid === (appid ?? push.appid)),
+    verify: (setting) => verifyAddress(setting, { clock, request }),
     async stop() {
       stopping.abort();
       await Promise.all(going);
     },
   };
+}
+
+type Ask = (url: URL, init: RequestInit) => Promise<Answered>;
+type Sending = { clock: Clock; request: Ask };
+
+/** What makes each signature another one. */
+function fresh(clock: Clock): { timestamp: string; nonce: string } {
+  return { timestamp: String(Math.floor(clock.now().getTime() / 1000)), nonce: String(randomInt(1e8, 1e9)) };
+}
+
+async function deliver({ push, app, setting, message }: Entry, { clock, request }: Sending): Promise<void> {
+  const { query, body } = wrap(message, { app, setting, ...fresh(clock) });
+  const at = clock.now().toISOString();
+  const startedAt = performance.now();
+  const headers = { 'Content-Type': setting.format === 'json' ? 'application/json' : 'text/xml' };
+  const { status, answer, problem } = await request(withQuery(setting.url, query), { method: 'POST', body, headers });
+  const ms = Math.round(performance.now() - startedAt);
+  const said = problem ? { outcome: 'failed' as const, ...problem } : readReply(answer, { app, setting });
+  push.attempts.push({ at, ms, status, answer: answer.slice(0, shown), ...said });
+  if (said.outcome !== 'failed') push.state = 'delivered';
+  else if (push.state === 'pending' && push.attempts.length >= attemptsInAll) push.state = 'failed';
+}
+
+async function verifyAddress({ url, token }: PushSetting, { clock, request }: Sending): Promise<Problem | undefined> {
+  const { timestamp, nonce } = fresh(clock);
+  const echostr = String(randomBytes(6).readUIntBE(0, 6));
+  const signature = sign([token, timestamp, nonce]);
+  const found = await request(withQuery(url, { signature, timestamp, nonce, echostr }), {});
+  if (found.problem) return found.problem;
+  return found.answer === echostr ? undefined : problem('not_the_echostr', JSON.stringify(found.answer.slice(0, 80)));
 }
 
 async function retry(push: Push, pause_ms: number, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> {
