@@ -64,6 +64,9 @@ const wechatAtOnce: Connectors = {
   apps: async () => [],
   scanCode: notHere,
   appLink: notHere,
+  redirects: async () => [],
+  authorize: notHere,
+  callback: notHere,
   configure: notHere,
   disableSandbox: notHere,
   exchange: async (appid, { login_code }) => ({

@@ -39,8 +39,10 @@ const codes = {
 
   wechat_code_invalid: [400, 'The WeChat code is used, expired or of another app.'],
   wechat_refused: [400, 'WeChat refused this person.'],
+  wechat_snapshot: [403, 'WeChat shows a preview of this page, in which nobody can sign in.'],
   wechat_misconfigured: [503, 'The WeChat app is not set up correctly. The operator was told.'],
 
+  provider_answer_invalid: [400, 'The answer of the identity provider does not prove who this is. Start again.'],
   connector_not_configured: [503, 'This way of signing in is not set up.'],
   unknown_person: [404, 'Nobody is known by this identity.'],
   subject_suspended: [403, 'This account is suspended.'],

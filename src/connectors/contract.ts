@@ -29,6 +29,8 @@ export type Proof = {
   profile?: { nickname?: string; picture?: string };
   /** Authentication methods (RFC 8176) where the connector knows better than its name says. */
   amr?: string[];
+  /** Asked once more and openly, the provider would prove more (a unionid): worth it for somebody nobody knows yet (rule 4). */
+  is_partial?: true;
 };
 
 /**
@@ -104,6 +106,8 @@ export type ExchangeConnector<Settings = unknown> = {
   kind: 'exchange';
   name: string;
   settings: z.ZodType<Settings>;
+  /** The appid: `<name>:<key>` is the id. */
+  key(settings: Settings): string;
   /** Proves the openid, and the unionid when WeChat gives one. @throws wechat_code_invalid | wechat_refused | wechat_misconfigured | upstream_unavailable */
   exchange(services: ConnectorServices, settings: Settings, input: { login_code: string }): Promise<Proof>;
   /** Proves a phone number of the person with this openid. Same errors, and phone_invalid for a number that no message can reach. */
@@ -131,23 +135,35 @@ export type RedirectConnector<Settings = unknown> = {
   settings: z.ZodType<Settings>;
   /** What tells instances apart: `<name>:<key>` is the id. */
   key(settings: Settings): string;
+  /** What it is called on the page; undefined where the kind's own name says enough. */
+  label(settings: Settings): string | undefined;
   /** Where the provider sends the browser back to: contract section 3 fixes `/wechat/{appid}/callback`. */
   callbackPath(settings: Settings): string;
-  /** Whether it works in a browser that calls itself this: inside WeChat one way, outside it another. */
-  suits(settings: Settings, userAgent: string): boolean;
+  /** Whether it works in a browser that calls itself this, and whether it is the natural way in it: inside WeChat one, outside another. */
+  suits(settings: Settings, userAgent: string): 'best' | 'yes' | 'no';
+  /** Sources, as a Content-Security-Policy names them, of the pages a form of ours leads over. */
+  leadsTo(settings: Settings): string[];
   /** `keep` comes back to callback(): a nonce or verifier that never leaves the server. */
-  authorize(
-    services: ConnectorServices,
-    settings: Settings,
-    input: { state: string; redirect_uri: string; locale: string },
-  ): Promise<{ url: string; keep: Record<string, string> }>;
-  /** Undefined when the person refused. @throws wechat_code_invalid | wechat_refused | wechat_misconfigured | upstream_unavailable */
-  callback(
-    services: ConnectorServices,
-    settings: Settings,
-    input: { query: Record<string, string>; redirect_uri: string; keep: Record<string, string> },
-  ): Promise<Proof | undefined>;
+  authorize(services: ConnectorServices, settings: Settings, input: AuthorizeInput): Promise<Authorized>;
+  /**
+   * Undefined when the person refused.
+   * @throws wechat_code_invalid | wechat_refused | wechat_snapshot | wechat_misconfigured | provider_answer_invalid | connector_not_configured | upstream_unavailable
+   */
+  callback(services: ConnectorServices, settings: Settings, input: CallbackInput): Promise<Proof | undefined>;
 };
+
+export type AuthorizeInput = {
+  /** Letters and digits: WeChat takes nothing else. */
+  state: string;
+  redirect_uri: string;
+  locale: string;
+  /** Ask openly for all there is: the proof before was partial, and nobody knows this person. */
+  thorough: boolean;
+};
+export type Authorized = { url: string; keep: Record<string, string>; embed?: Embed };
+/** The provider's page inside ours, for whom the operator switched it on: a script of theirs draws it. Without it there is `url`. */
+export type Embed = { script: string; frame: string; constructor: string; options: Record<string, unknown> };
+export type CallbackInput = { query: Record<string, string>; redirect_uri: string; keep: Record<string, string> };
 
 export type Connector = FormConnector<never> | ExchangeConnector<never> | RedirectConnector<never>;
 
@@ -159,9 +175,18 @@ export function defineConnector(connector: unknown): unknown {
   return connector;
 }
 
+/** A redirect connector that is set up, as a page offers it. */
+export type RedirectInstance = {
+  id: string;
+  name: string;
+  label: string | undefined;
+  is_best: boolean;
+  leads_to: string[];
+};
+
 /**
  * The configured connectors as login/, oidc/ and sandbox/ use them; made by `createConnectors(services)` in registry.ts.
- * Instance ids: 'sms', 'email', 'wechat-miniprogram:<appid>'.
+ * Instance ids: 'sms', 'email', and `<name>:<key>` for those of which there can be several ('wechat-web:<appid>').
  */
 export type Connectors = {
   /** Form connectors that are configured and enabled. */
@@ -181,6 +206,14 @@ export type Connectors = {
   apps(): Promise<string[]>;
   scanCode(appid: string, input: { scene: string }): Promise<Buffer>;
   appLink(appid: string, input: AppLink): Promise<string>;
+  /** Redirect connectors that are configured, enabled, and work in this browser. */
+  redirects(userAgent: string): Promise<RedirectInstance[]>;
+  /** `origin`: ours, before the callback path. @throws connector_not_configured */
+  authorize(
+    id: string,
+    input: Omit<AuthorizeInput, 'redirect_uri'> & { origin: string },
+  ): Promise<Authorized & { redirect_uri: string }>;
+  callback(id: string, input: CallbackInput): Promise<Proof | undefined>;
   /** Stores settings, sealed. @throws invalid_fields */
   configure(instance: {
     id: string;

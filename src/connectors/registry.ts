@@ -9,7 +9,14 @@ import { type AuditEntry, recordAudit } from '../audit/audit.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { Seal } from '../seal.ts';
-import type { Connector, ConnectorServices, Connectors, ExchangeConnector, FormConnector } from './contract.ts';
+import type {
+  Connector,
+  ConnectorServices,
+  Connectors,
+  ExchangeConnector,
+  FormConnector,
+  RedirectConnector,
+} from './contract.ts';
 import { email } from './email/email.ts';
 import { changedSettings, checkSettings, settingsSchema, shownSettings } from './settings.ts';
 import { sms } from './sms/sms.ts';
@@ -18,14 +25,17 @@ import {
   type ConnectorRow,
   disableRow,
   disableSandboxConnectors,
+  enabledConnectors,
   listConnectors,
   lockConnector,
   readConnector,
   saveConnector,
 } from './store.ts';
 import { wechatMiniprogram } from './wechat-miniprogram/wechat-miniprogram.ts';
+import { wechatOfficial } from './wechat-official/wechat-official.ts';
+import { wechatWeb } from './wechat-web/wechat-web.ts';
 
-export const connectors: Connector[] = [sms, email, wechatMiniprogram];
+export const connectors: Connector[] = [sms, email, wechatMiniprogram, wechatWeb, wechatOfficial];
 
 const sealContext = 'connectors';
 
@@ -35,11 +45,14 @@ export function createConnectors(services: ConnectorServices): Connectors {
   /** Undefined when it is not set up; what is stored may also be older than what the connector takes today. */
   async function settingsOf(connector: Connector, id: string): Promise<[never] | undefined> {
     const row = await readConnector(db, id);
-    if (!row) return undefined;
+    return row && opened(connector, row);
+  }
+
+  function opened(connector: Connector, row: ConnectorRow): [never] | undefined {
     const checked = storedSettings(seal, connector, row);
     if ('settings' in checked) return [checked.settings as never];
     const fields = Object.keys(checked.faults);
-    log.error({ connector: id, fields }, 'connectors: settings must be entered anew');
+    log.error({ connector: row.id, fields }, 'connectors: settings must be entered anew');
     return undefined;
   }
 
@@ -58,6 +71,13 @@ export function createConnectors(services: ConnectorServices): Connectors {
       if (settings) return [connector, ...settings];
     }
     throw fail('connector_not_configured');
+  }
+
+  async function redirect(id: string): Promise<[RedirectConnector<never>, never]> {
+    const connector = connectors.find(({ name }) => name === id.slice(0, id.indexOf(':')));
+    const settings = connector?.kind === 'redirect' && (await settingsOf(connector, id));
+    if (!settings) throw fail('connector_not_configured');
+    return [connector, ...settings];
   }
 
   return {
@@ -110,6 +130,30 @@ export function createConnectors(services: ConnectorServices): Connectors {
       const [connector, settings] = await app(appid);
       return connector.appLink(services, settings, input);
     },
+    async redirects(userAgent) {
+      const rows = await enabledConnectors(db);
+      return connectors.flatMap((connector) => {
+        if (connector.kind !== 'redirect') return [];
+        return rows.flatMap((row) => {
+          const settings = row.connector === connector.name && opened(connector, row);
+          if (!settings) return [];
+          const suits = connector.suits(...settings, userAgent);
+          if (suits === 'no') return [];
+          const { name } = connector;
+          const label = connector.label(...settings);
+          return [{ id: row.id, name, label, is_best: suits === 'best', leads_to: connector.leadsTo(...settings) }];
+        });
+      });
+    },
+    async authorize(id, { origin, ...input }) {
+      const [connector, settings] = await redirect(id);
+      const redirect_uri = origin + connector.callbackPath(settings);
+      return { ...(await connector.authorize(services, settings, { ...input, redirect_uri })), redirect_uri };
+    },
+    async callback(id, input) {
+      const [connector, settings] = await redirect(id);
+      return connector.callback(services, settings, input);
+    },
     async configure({ id, connector, settings, source = 'operator' }) {
       await save({ db, seal }, check({ id, connector, settings }), source);
       // At every start with the sandbox: news to nobody.
@@ -131,7 +175,7 @@ function check({ id, connector: name, settings }: Wanted): Checked {
   }
   const checked = checkSettings(connector, settings);
   if ('faults' in checked) throw fail('invalid_fields', { fields: checked.faults });
-  const expected = connector.kind === 'form' ? name : `${name}:${checked.settings.appid}`;
+  const expected = connector.kind === 'form' ? name : `${name}:${connector.key(checked.settings as never)}`;
   if (id !== undefined && id !== expected) throw fail('invalid_fields', { fields: { id: `must be ${expected}` } });
   return { id: expected, connector, settings: checked.settings };
 }

@@ -47,6 +47,11 @@ export async function listConnectors(db: Database): Promise<Pick<ConnectorRow, '
   return db('connectors').select('id', 'connector').where({ is_enabled: true });
 }
 
+/** With their settings, sealed, in the order of their ids. */
+export async function enabledConnectors(db: Database): Promise<ConnectorRow[]> {
+  return db('connectors').where({ is_enabled: true }).orderBy('id');
+}
+
 /** Disabled ones too. */
 export async function allConnectors(db: Database): Promise<ConnectorRow[]> {
   return db('connectors').orderBy('id');

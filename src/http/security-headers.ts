@@ -15,10 +15,22 @@ const policy = {
   'frame-ancestors': "'none'",
 };
 
-/** The Content-Security-Policy; `formAction` adds the origins that a form's redirect chain may end at (Chromium checks the whole chain). */
-export function contentSecurityPolicy(formAction: string[] = []): string {
-  return Object.entries(policy)
-    .map(([name, value]) => `${name} ${[value, ...(name === 'form-action' ? formAction : [])].join(' ')}`)
+type Directive = keyof typeof policy | 'frame-src';
+
+/**
+ * The Content-Security-Policy; `formAction` adds the origins that a form's redirect chain may end at (Chromium checks the whole chain),
+ * `more` what one page loads from elsewhere because an operator wanted it.
+ */
+export function contentSecurityPolicy(
+  formAction: string[] = [],
+  more: Partial<Record<Directive, string[]>> = {},
+): string {
+  const added: Partial<Record<Directive, string[]>> = { 'form-action': formAction, ...more };
+  const names = [...new Set([...Object.keys(policy), ...Object.keys(more)])] as Directive[];
+  return names
+    .map((name) =>
+      [name, ...(name in policy ? [policy[name as keyof typeof policy]] : []), ...(added[name] ?? [])].join(' '),
+    )
     .join('; ');
 }
 

@@ -23,7 +23,10 @@ export type LoginDependencies = {
   log: Logger;
   config: Pick<Config, 'publicUrl' | 'sandbox' | 'sandboxUrl' | 'demoUrl'>;
   limits: Limits;
-  connectors: Pick<Connectors, 'forms' | 'start' | 'verify' | 'challenge' | 'delivery'>;
+  connectors: Pick<
+    Connectors,
+    'forms' | 'start' | 'verify' | 'challenge' | 'delivery' | 'redirects' | 'authorize' | 'callback'
+  >;
   oidc: Pick<Oidc, 'provider' | 'loginClient'>;
   csrf: Csrf;
   render: Render;

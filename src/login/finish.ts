@@ -37,9 +37,12 @@ export type SignIn = { who: Who; method: string };
 /** True when this person has agreed to the policy in force, now or earlier, in whichever browser. */
 export async function policyIsAgreed({ db, seal }: FinishDependencies, visit: Visit, who: Who): Promise<boolean> {
   if (visit.step.agreement?.version === policyVersion()) return true;
-  const identity = 'proof' in who ? who.proof.identities[0] : undefined;
-  const sub = 'sub' in who ? who.sub : identity && (await findByIdentity({ db, seal }, identity));
-  return sub !== undefined && (await hasAgreed(db, sub, 'privacy'));
+  if ('sub' in who) return hasAgreed(db, who.sub, 'privacy');
+  for (const identity of who.proof.identities) {
+    const sub = await findByIdentity({ db, seal }, identity);
+    if (sub && (await hasAgreed(db, sub, 'privacy'))) return true;
+  }
+  return false;
 }
 
 /**

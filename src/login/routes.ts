@@ -3,20 +3,29 @@
  *
  *   /authorize ─► GET /login/:uid ─► POST /login/:uid/:method ─► GET …/:method/verify ─► POST …/:method/verify ─┬─► /authorize/:uid ─► client
  *                  choose, agree       sends the code              type the code            proves             └─► /login/:uid/agree
+ *                                 └─► somebody else's page ─► its callback ─► GET …/:method/return ─ proves ─► the same
  *
  * Owns the pages and their order. Proofs are connectors/', people subjects/', tokens and sessions the engine's. A GET changes
- * nothing (threat B12); every POST carries its CSRF field (A30).
+ * nothing (threat B12), but for the return from another page, which takes the ticket of this browser; every POST carries its CSRF
+ * field (A30).
  */
 import Router from '@koa/router';
 import type { Context, RequestState } from '../http/server.ts';
+import { comeBack, leaveOrStay, leftStraight } from './away.ts';
 import { allowClient, showConsent } from './consent.ts';
-import { type LoginDependencies, type PostHandler, seeOther } from './dependencies.ts';
+import { type LoginDependencies, type PostHandler, seeOther, type VisitHandler } from './dependencies.ts';
 import { answer } from './finish.ts';
 import { createHandlers } from './handlers.ts';
+import { wayCalled } from './methods.ts';
 import { policyPurposes, policySections, policyVersion } from './privacy.ts';
+import { agree, showAgree } from './proven.ts';
+import { redirectCallback } from './redirect.ts';
 import { showStart, startMethod } from './start.ts';
-import { agree, resend, showAgree, showCode, showDelivery, verify } from './verify.ts';
+import { resend, showCode, showDelivery, verify } from './verify.ts';
 import type { Visit } from './visit.ts';
+
+/** Where providers send browsers back to: one is fixed by WeChat's console, the other is given to each identity provider. */
+const callbacks = ['/wechat/:appid/callback', '/upstream/:key/callback'];
 
 export function loginRoutes(given: LoginDependencies): Router<RequestState> {
   const { deps, visiting, posting, leadOn } = createHandlers(given);
@@ -32,11 +41,19 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     await leadOn(ctx, await allowClient(ctx, deps, visit));
   };
 
+  const begin: VisitHandler = async (ctx, visit) => {
+    if (asksConsent(visit)) return showConsent(ctx, deps, visit);
+    if (!(await leftStraight(ctx, deps, visit))) await showStart(ctx, deps, visit);
+  };
+  const choose: PostHandler = async (ctx, visit, form) => {
+    const way = await wayCalled(ctx, deps, visit, String(ctx.params.method));
+    if (way.kind === 'redirect') await leaveOrStay(ctx, deps, visit, way);
+    else await startMethod(ctx, deps, visit, { method: way, form });
+  };
+
   quietPages(router, given);
-  router.get(
-    '/login/:uid',
-    visiting((ctx, visit) => (asksConsent(visit) ? showConsent(ctx, deps, visit) : showStart(ctx, deps, visit))),
-  );
+  for (const path of callbacks) router.get(path, redirectCallback(deps));
+  router.get('/login/:uid', visiting(begin));
   router.post('/login/:uid/cancel', posting(cancel));
   router.post('/login/:uid/consent', posting(decide));
   router.get(
@@ -47,9 +64,10 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     '/login/:uid/agree',
     posting((ctx, visit, form) => agree(ctx, deps, visit, form)),
   );
-  router.post(
-    '/login/:uid/:method',
-    posting((ctx, visit, form) => startMethod(ctx, deps, visit, form)),
+  router.post('/login/:uid/:method', posting(choose));
+  router.get(
+    '/login/:uid/:method/return',
+    visiting((ctx, visit) => comeBack(ctx, deps, visit)),
   );
   router.post(
     '/login/:uid/:method/resend',

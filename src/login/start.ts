@@ -1,17 +1,18 @@
 /** The first page: choose a way, say where the code should go, agree to the privacy policy. */
 import { networkOf } from '../connectors/send-limits.ts';
-import { AppError, fail } from '../errors.ts';
+import { AppError } from '../errors.ts';
+import type { Translate } from '../http/i18n.ts';
+import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
+import { type Door, doorName, type Method, slugOf, type Way, waysOf } from './methods.ts';
 import { browserHasAgreed, policyTextHash, policyVersion } from './privacy.ts';
 import { bindingOf, type Pending } from './step.ts';
 import type { Visit } from './visit.ts';
 import { duration } from './wait.ts';
 
-type Method = { name: string; field: 'phone' | 'email' };
-
 /** Per address, over all numbers; the connectors count per number, per address and per network besides (threat B6). */
-const startLimit = { name: 'login_start_address', points: 60, seconds: 600 };
+export const startLimit = { name: 'login_start_address', points: 60, seconds: 600 };
 
 /** Shown beside the field; anything else that goes wrong is shown above the form. */
 const fieldErrors = new Set(['phone_invalid', 'phone_region_refused', 'email_invalid', 'send_refused']);
@@ -24,19 +25,9 @@ const shownHere = new Set([
   'upstream_unavailable',
 ]);
 
-/** @throws connector_not_configured */
-async function methodsOf({ connectors }: Deps, { client }: Visit): Promise<Method[]> {
-  const forms = await connectors.forms();
-  const offered = client.methods.length
-    ? client.methods.flatMap((name) => forms.filter((form) => form.name === name))
-    : forms;
-  if (!offered.length) throw fail('connector_not_configured');
-  return offered;
-}
-
 type Problem = {
-  method: string;
-  to: string;
+  method?: string;
+  to?: string;
   status?: number;
   field?: string;
   text?: string;
@@ -53,11 +44,15 @@ export async function newCaptcha({ connectors }: Deps, form: Form): Promise<Capt
 }
 
 export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?: Problem): Promise<void> {
-  const methods = await methodsOf(deps, visit);
-  const { step, base, client, interaction } = visit;
+  const ways = await waysOf(ctx, deps, visit);
+  const methods = ways.filter((way) => way.kind === 'form');
+  const doors = ways.filter((way) => way.kind === 'redirect');
+  const { step, base, client, interaction, formTargets } = visit;
   deps.steps.write(ctx, visit.uid, step);
-  const typed = problem ?? step.pending ?? hinted(interaction.params.login_hint, methods);
+  ctx.set('Content-Security-Policy', contentSecurityPolicy([...formTargets, ...leadsTo(doors)]));
+  const typed = problem?.method ? problem : (step.pending ?? hinted(interaction.params.login_hint, methods));
   if (problem?.status) ctx.status = problem.status;
+  const t = translatorOf(ctx, deps);
   deps.render(ctx, 'login/start', {
     base,
     client: client.name,
@@ -65,6 +60,8 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
     privacy: mustAgree(ctx, visit) ? policyVersion() : undefined,
     chosen: typed?.method ?? methods[0]?.name,
     alert: problem?.alert,
+    notice: !problem && ctx.query.note === 'refused' ? t('login.refused') : undefined,
+    doors: doors.map((door) => shownDoor(t, ways, door)),
     methods: methods.map(({ name, field }) => ({
       name,
       values: typed?.method === name ? { [field]: typed.to } : {},
@@ -72,6 +69,15 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
       captcha: problem?.method === name ? problem.captcha : undefined,
     })),
   });
+}
+
+const leadsTo = (doors: Door[]) => [...new Set(doors.flatMap(({ leads_to }) => leads_to))];
+
+/** Several of a kind are told apart by their labels; one alone says what it does. */
+function shownDoor(t: Translate, ways: Way[], door: Door) {
+  const { name, label, is_best } = door;
+  const text = label ? t('login.door', { name: doorName(t, door) }) : t(`${name}.button`);
+  return { name, slug: slugOf(ways, door), text, is_best };
 }
 
 /** The page to load for the other language, also when this one is the answer to a post. */
@@ -90,10 +96,13 @@ function mustAgree(ctx: Context, { step }: Visit): boolean {
 }
 
 /** Sends the code. The answer is the same for people we know and people we do not (threat B9). */
-export async function startMethod(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
-  const name = String(ctx.params.method);
-  const method = (await methodsOf(deps, visit)).find((offered) => offered.name === name);
-  if (!method) throw fail('method_not_offered');
+export async function startMethod(
+  ctx: Context,
+  deps: Deps,
+  visit: Visit,
+  { method, form }: { method: Method; form: Form },
+): Promise<void> {
+  const { name } = method;
   const to = form[method.field] ?? '';
   const t = translatorOf(ctx, deps);
   const { step } = visit;

@@ -35,6 +35,8 @@ export type Step = {
   proven?: (SignIn & { masked_to: string; until: number }) | undefined;
   /** The mini-program code that is shown: its ticket, known to this browser and to whoever scans it. */
   scan?: { ticket: string; appid: string; method: string } | undefined;
+  /** Was sent to somebody else's page: whoever comes back unproven is not sent there again by itself. */
+  has_left?: true;
   is_done?: true;
 };
 

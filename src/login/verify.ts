@@ -1,21 +1,17 @@
 /** The second page: type the code, ask for another, or go on to agree to the policy first. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Proof } from '../connectors/contract.ts';
 import { triesAllowed } from '../connectors/one-time-code.ts';
 import { AppError } from '../errors.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
-import { finishSignIn, policyIsAgreed, type SignIn } from './finish.ts';
-import { policyTextHash, policyVersion, rememberAgreement } from './privacy.ts';
+import { otherClickLeadsOn, proven } from './proven.ts';
 import { type CaptchaTask, limitedAddress, newCaptcha, otherLanguage, sendCode, sentenceOf } from './start.ts';
 import { bindingOf, type Pending } from './step.ts';
-import { findInteraction, type Visit } from './visit.ts';
+import type { Visit } from './visit.ts';
 import { duration } from './wait.ts';
 
 /** Per address, over all codes; five tries a code are the connector's (threat B1). */
 const verifyLimit = { name: 'login_verify_address', points: 120, seconds: 600 };
-/** A proven person reads the policy meanwhile. */
-const provenMinutes = 15;
 
 const notes = new Set(['resent', 'still_valid']);
 const codeErrors = new Set(['code_wrong', 'code_expired', 'code_tries_spent']);
@@ -66,7 +62,7 @@ export async function resend(ctx: Context, deps: Deps, visit: Visit, form: Form)
   if (!pending) return seeOther(ctx, visit.base);
   await deps.limits.spend(verifyLimit, limitedAddress(ctx));
   try {
-    const method = { name: pending.method, field: pending.field };
+    const method = { kind: 'form' as const, name: pending.method, field: pending.field };
     await sendCode(ctx, deps, visit, { method, to: pending.to, captcha: form.captcha });
     seeOther(ctx, `${visit.base}/${pending.method}/verify?note=resent`);
   } catch (error) {
@@ -104,7 +100,7 @@ async function refused(ctx: Context, deps: Deps, visit: Visit, pending: Pending,
     { request_id: ctx.state.requestId, refused: error.code, method: pending.method },
     'login: code refused',
   );
-  if (error.code === 'code_expired' && (await otherClickLeadsOn(ctx, deps, visit, pending))) return;
+  if (error.code === 'code_expired' && (await takenByOtherClick(ctx, deps, visit, pending))) return;
   const t = translatorOf(ctx, deps);
   let sentence = t(`errors.${error.code}`);
   if (error.code === 'code_wrong') {
@@ -119,69 +115,7 @@ async function refused(ctx: Context, deps: Deps, visit: Visit, pending: Pending,
   await showCode(ctx, deps, visit, { status: error.status, error: sentence });
 }
 
-/**
- * A double click sends the form twice, and the first takes the code. The second leads on with the result of the first, which
- * may still be on its way; a browser shows only the answer to the second.
- */
-async function otherClickLeadsOn(ctx: Context, deps: Deps, visit: Visit, pending: Pending): Promise<boolean> {
-  if (pending.expires_at <= deps.clock.now().getTime()) return false;
-  for (let tries = 0; tries < 8; tries++) {
-    const interaction = await findInteraction(ctx, deps.oidc.provider);
-    if (interaction?.uid !== visit.uid) {
-      await deps.showEnded(ctx);
-      return true;
-    }
-    if (interaction.result) {
-      seeOther(ctx, interaction.returnTo);
-      return true;
-    }
-    await sleep(100);
-  }
-  return false;
-}
-
-type Proven = SignIn & { masked_to: string };
-
-export async function proven(ctx: Context, deps: Deps, visit: Visit, what: Proven): Promise<void> {
-  if (await policyIsAgreed(deps, visit, what.who)) return complete(ctx, deps, visit, what);
-  const until = deps.clock.now().getTime() + provenMinutes * 60_000;
-  visit.step.proven = { ...what, until };
-  deps.steps.write(ctx, visit.uid, visit.step);
-  seeOther(ctx, `${visit.base}/agree`);
-}
-
-/** Somebody new in a browser in which somebody else had agreed: the consent must be this person's own. */
-export async function showAgree(ctx: Context, deps: Deps, visit: Visit, error?: string): Promise<void> {
-  const waiting = visit.step.proven;
-  if (!waiting || waiting.until < deps.clock.now().getTime()) return seeOther(ctx, visit.base);
-  const { base, client } = visit;
-  if (error) ctx.status = 400;
-  deps.render(ctx, 'login/agree', {
-    base,
-    client: client.name,
-    masked_to: waiting.masked_to,
-    languageUrl: otherLanguage(ctx, deps, `${base}/agree`),
-    privacy: policyVersion(),
-    errors: { privacy: error },
-  });
-}
-
-export async function agree(ctx: Context, deps: Deps, visit: Visit, form: Form): Promise<void> {
-  const { step } = visit;
-  const waiting = step.proven;
-  if (!waiting || waiting.until < deps.clock.now().getTime()) return seeOther(ctx, visit.base);
-  const t = translatorOf(ctx, deps);
-  if (form.privacy !== policyVersion()) return showAgree(ctx, deps, visit, t('errors.privacy_not_agreed'));
-  const at = deps.clock.now().toISOString();
-  step.agreement = { version: policyVersion(), text_hash: policyTextHash(t), ip: ctx.state.ip, at };
-  await complete(ctx, deps, visit, waiting);
-}
-
-async function complete(ctx: Context, deps: Deps, visit: Visit, { who, method }: SignIn): Promise<void> {
-  const url = await finishSignIn(ctx, deps, visit, { who, method });
-  const { step, uid } = visit;
-  deps.steps.write(ctx, uid, { nonce: step.nonce, back: step.back, is_done: true });
-  if (step.agreement) rememberAgreement(ctx, { https: deps.config.publicUrl.startsWith('https:') });
-  if (url) return seeOther(ctx, url);
-  await deps.showEnded(ctx);
+/** Of a double click the first takes the code, while it is still good. */
+async function takenByOtherClick(ctx: Context, deps: Deps, visit: Visit, pending: Pending): Promise<boolean> {
+  return pending.expires_at > deps.clock.now().getTime() && otherClickLeadsOn(ctx, deps, visit);
 }

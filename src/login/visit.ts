@@ -21,6 +21,8 @@ export type Visit = {
   step: Step;
   /** Host of the place the person is going back to. */
   host: string;
+  /** What a form of a page may lead to at the end, for its policy. */
+  formTargets: string[];
 };
 
 export type VisitDependencies = { oidc: Pick<Oidc, 'provider' | 'loginClient'>; steps: Steps };
@@ -43,8 +45,10 @@ export async function openVisit(ctx: Context, { oidc, steps }: VisitDependencies
   const step = kept ?? steps.create();
   step.back = wayBack(client, redirect);
   ctx.state.uiLocales = String(interaction.params.ui_locales ?? '');
-  ctx.set('Content-Security-Policy', contentSecurityPolicy([formTarget(redirect)]));
-  return { uid, base: `/login/${uid}`, interaction, client, step, host: redirect.host || redirect.protocol };
+  const formTargets = [formTarget(redirect)];
+  ctx.set('Content-Security-Policy', contentSecurityPolicy(formTargets));
+  const host = redirect.host || redirect.protocol;
+  return { uid, base: `/login/${uid}`, interaction, client, step, host, formTargets };
 }
 
 /** Undefined when it has expired, was finished, or belongs to another browser. */

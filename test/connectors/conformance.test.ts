@@ -17,6 +17,7 @@ import type { ErrorCode } from '../../src/errors.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { aliyunBehaviour, aliyunKey, closedPort, fakeServer, fakeWechat } from './fakes.ts';
 import { asking, codeOf, newPerson, testServices, windowsEnd } from './services.ts';
+import { fakeWechatPages } from './wechat-pages.ts';
 
 type Bench = {
   id: string;
@@ -43,6 +44,9 @@ const allowed: ErrorCode[] = [
   'send_refused',
   'wechat_code_invalid',
   'wechat_refused',
+  'wechat_snapshot',
+  'provider_answer_invalid',
+  'connector_not_configured',
   'wechat_misconfigured',
   'upstream_unavailable',
 ];
@@ -54,6 +58,8 @@ const benches: Record<string, Bench> = {
   sms: await smsBench(),
   email: await emailBench(),
   'wechat-miniprogram': await miniprogramBench(),
+  'wechat-web': await pageBench('wechat-web', 'wxtest00000000007'),
+  'wechat-official': await pageBench('wechat-official', 'wxtest00000000008'),
 };
 
 async function smsBench(): Promise<Bench> {
@@ -158,6 +164,38 @@ async function miniprogramBench(): Promise<Bench> {
   };
 }
 
+/** A door of WeChat's: there and back as a browser would go. */
+async function pageBench(name: string, appid: string): Promise<Bench> {
+  const wechat = await fakeWechatPages(appid);
+  const id = `${name}:${appid}`;
+  const settings = {
+    appid,
+    secret: wechat.secret,
+    open_platform: 'company',
+    base_url: wechat.base,
+    page_url: wechat.base,
+  };
+  return {
+    id,
+    settings,
+    gone: { ...settings, base_url: `http://127.0.0.1:${await closedPort()}` },
+    secrets: [wechat.secret, 'page-code-1', 'page-code-2', 'user-token-of'],
+    async prove(time) {
+      const input = { state: `abc${time}`, origin: 'http://localhost', locale: 'zh-CN', thorough: true };
+      const { url, redirect_uri, keep } = await configured.authorize(id, input);
+      const back = wechat.agree(url, { openid: 'oLi1', unionid: 'uLi1' }, { code: `page-code-${time}` });
+      const query = Object.fromEntries(new URL(back).searchParams);
+      return (await configured.callback(id, { query, redirect_uri, keep })) as Proof;
+    },
+    refuse: (refusing) =>
+      wechat.behave(
+        refusing
+          ? ({ url }) => ({ body: { errcode: 50002, errmsg: `user limited ${url.search}, rid: 1-2-3` } })
+          : wechat.normal,
+      ),
+  };
+}
+
 const folderOf = (name: string) => join(projectRoot, 'src/connectors', name);
 
 describe.each(connectors.map((connector) => [connector.name, connector] as const))('%s', (name, connector) => {
@@ -235,7 +273,7 @@ describe.each(connectors.map((connector) => [connector.name, connector] as const
     for (const secret of bench.secrets) expect(services.logged(), secret).not.toContain(secret);
   });
 
-  it.runIf(connector.kind === 'form')('speaks Chinese and English, with the same keys and the same blanks', () => {
+  it.runIf(connector.kind !== 'exchange')('speaks Chinese and English, with the same keys and the same blanks', () => {
     const locales = JSON.parse(readFileSync(join(folderOf(name), 'locales.json'), 'utf8'));
     expect(Object.keys(locales).sort()).toEqual(['en', 'zh-CN']);
     expect(blanks(locales.en)).toEqual(blanks(locales['zh-CN']));
@@ -260,7 +298,35 @@ describe.each(connectors.map((connector) => [connector.name, connector] as const
     for (const id of labels) expect(html).toMatch(new RegExp(`<input id="${id}"`));
   });
 
-  it.runIf(connector.kind === 'exchange')('shows people no page', () => {
+  it.runIf(connector.kind === 'redirect')(
+    'leads to somebody else and back to an address of its own, with the state as it was given',
+    async () => {
+      if (connector.kind !== 'redirect') return;
+      await set(bench.settings);
+      const asked = { state: 'abcDEF0123456789', origin: 'https://id.example.com', locale: 'en', thorough: false };
+      const { url, redirect_uri } = await configured.authorize(bench.id, asked);
+      expect(new URL(url).searchParams.get('state')).toBe(asked.state);
+      expect(new URL(url).searchParams.get('redirect_uri')).toBe(redirect_uri);
+      expect(redirect_uri).toMatch(/^https:\/\/id\.example\.com\/(wechat|upstream)\/[\w-]+\/callback$/);
+      for (const secret of bench.secrets) expect(url).not.toContain(secret);
+      const agents = ['Mozilla/5.0 (X11; Linux x86_64) Chrome/147', 'Mozilla/5.0 (iPhone) MicroMessenger/8.0.50'];
+      const offers = await Promise.all(agents.map((agent) => configured.redirects(agent)));
+      expect(offers.flat().map(({ id }) => id)).toContain(bench.id);
+    },
+  );
+
+  it.runIf(connector.kind === 'redirect')(
+    'takes a return without a code, or with a refusal, for a refusal',
+    async () => {
+      if (connector.kind !== 'redirect') return;
+      const asked = { state: 'abcDEF0123456789', origin: 'https://id.example.com', locale: 'en', thorough: false };
+      const { redirect_uri, keep } = await configured.authorize(bench.id, asked);
+      const query = { state: asked.state, error: 'access_denied', openid: 'oForged', unionid: 'uForged' };
+      expect(await configured.callback(bench.id, { query, redirect_uri, keep })).toBeUndefined();
+    },
+  );
+
+  it.runIf(connector.kind !== 'form')('shows people no page', () => {
     expect(existsSync(join(folderOf(name), 'form.eta'))).toBe(false);
   });
 });

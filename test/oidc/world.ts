@@ -71,6 +71,9 @@ export function createOutside() {
       throw fail('not_found');
     },
     challenge: async () => ({ parameters: 'of a challenge' }),
+    redirects: async () => [],
+    authorize: async () => Promise.reject(fail('connector_not_configured')),
+    callback: async () => Promise.reject(fail('connector_not_configured')),
     async exchange(appid, { login_code }) {
       calls.push(`exchange ${appid}`);
       const person = take(logins, login_code);

@@ -6,37 +6,18 @@
  */
 import { z } from 'zod';
 import { fail } from '../../errors.ts';
-import { type ConnectorServices, defineConnector, type Identity, secret } from '../contract.ts';
+import { type ConnectorServices, defineConnector, type Identity } from '../contract.ts';
 import { parsePhone } from '../phone-number.ts';
-import { isSafeBase } from '../upstream.ts';
 import { withAccessToken } from '../wechat/access-token.ts';
 import { callWechat, type WechatCall } from '../wechat/client.ts';
-import { explain } from '../wechat/errors.ts';
+import { acceptable, explain } from '../wechat/errors.ts';
+import { identitiesOf, whoAnswer } from '../wechat/identities.ts';
+import { appSettings } from '../wechat/settings.ts';
 
 const name = 'wechat-miniprogram';
 
 const miniprogramSettings = z.object({
-  appid: z
-    .string()
-    .regex(/^wx[0-9a-z]{8,30}$/i, 'looks like wx0123456789abcdef')
-    .describe('AppID of the mini-program'),
-  secret: z
-    .string()
-    .min(1)
-    .max(128)
-    .meta({ ...secret, description: 'its AppSecret' }),
-  open_platform: z
-    .string()
-    .min(1)
-    .max(64)
-    .nullable()
-    .default(null)
-    .describe('our name for the open-platform account this app is bound to: apps with the same name share unionids'),
-  base_url: z
-    .string()
-    .default('https://api.weixin.qq.com')
-    .refine(isSafeBase, 'must be an https address (http only on this machine)')
-    .describe("a proxy in front of WeChat's address"),
+  ...appSettings,
   scan_page: z
     .string()
     .regex(/^\w[\w/-]{0,127}$/, 'is a path such as pages/login/scan, without a leading slash')
@@ -53,9 +34,10 @@ export const wechatMiniprogram = defineConnector<MiniprogramSettings>({
   kind: 'exchange',
   name,
   settings: miniprogramSettings,
+  key: ({ appid }) => appid,
   async exchange(services, settings, { login_code }) {
     const answer = await explained(services, settings, () => code2Session(settings, login_code));
-    return { connector: name, identities: identitiesOf(services, settings, answer) };
+    return { connector: name, identities: whoIs(services, settings, answer) };
   },
   async exchangePhone(services, settings, { phone_code, openid }) {
     const answer = await explained(services, settings, () =>
@@ -114,12 +96,6 @@ function code2Session({ appid, secret, base_url }: MiniprogramSettings, code: st
   });
 }
 
-/** What cannot be a code is not sent: WeChat counts and charges by the call. */
-function acceptable(code: string): string {
-  if (!/^[\x21-\x7e]{1,512}$/.test(code)) throw fail('wechat_code_invalid');
-  return code;
-}
-
 async function explained<T>(
   { log }: ConnectorServices,
   { appid }: MiniprogramSettings,
@@ -132,30 +108,10 @@ async function explained<T>(
   }
 }
 
-const sessionAnswer = z.object({
-  openid: z.string().regex(/^[\w-]{1,128}$/),
-  unionid: z
-    .string()
-    .regex(/^[\w-]{1,128}$/)
-    .nullish()
-    .catch(undefined),
-});
-
-/** openid first: it is there always, and it is what decides when a unionid comes late (identity rule 4). */
-function identitiesOf({ log }: ConnectorServices, settings: MiniprogramSettings, answer: unknown): Identity[] {
-  const session = sessionAnswer.safeParse(answer);
+function whoIs(services: ConnectorServices, settings: MiniprogramSettings, answer: unknown): Identity[] {
+  const session = whoAnswer.safeParse(answer);
   if (!session.success) throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
-  const { openid, unionid } = session.data;
-  const identities: Identity[] = [{ kind: 'wechat_openid', issuer: settings.appid, external_id: openid }];
-  if (unionid && settings.open_platform) {
-    identities.push({ kind: 'wechat_unionid', issuer: settings.open_platform, external_id: unionid });
-  } else if (unionid) {
-    log.warn(
-      { connector: name, appid: settings.appid },
-      'wechat: unionids come, but open_platform is not set: people are not joined over apps',
-    );
-  }
-  return identities;
+  return identitiesOf(services, settings, { ...session.data, connector: name });
 }
 
 const phoneAnswer = z.object({

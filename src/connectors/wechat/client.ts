@@ -26,6 +26,8 @@ export type WechatCall = {
   repeatable: boolean;
   /** The answer is a picture, and JSON when something is wrong; told apart by the first bytes, since the type lies. */
   picture?: true;
+  /** Where two calls make one sign-in, they share one budget. */
+  signal?: AbortSignal;
 };
 
 export type WechatError = Error & {
@@ -42,7 +44,7 @@ const busy = -1;
 
 /** @throws WechatError */
 export async function callWechat(call: WechatCall): Promise<Record<string, unknown>> {
-  const signal = AbortSignal.timeout(upstreamTimeout);
+  const signal = call.signal ?? AbortSignal.timeout(upstreamTimeout);
   for (let attempt = 0; ; attempt++) {
     const outcome = await attemptCall(call, signal);
     const pause = backoff[attempt];

@@ -18,6 +18,12 @@ export const tokenVoid = new Set([40001, 40014, 42001]);
 /** Seconds after which trying again makes sense. 45011 is a limit a minute, 45009 one a day. */
 const patience: Record<number, number> = { 45009: 600, 45011: 60 };
 
+/** What cannot be a code is not sent: WeChat counts and charges by the call. */
+export function acceptable(code: string): string {
+  if (!/^[\x21-\x7e]{1,512}$/.test(code)) throw fail('wechat_code_invalid');
+  return code;
+}
+
 /** Turns a WechatError into what a client may see and logs what the operator has to know; other errors pass unchanged. */
 export function explain(
   error: unknown,
