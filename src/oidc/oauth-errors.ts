@@ -21,6 +21,7 @@ const badProof: ErrorCode[] = [
   'code_tries_spent',
   'unknown_person',
   'subject_suspended',
+  'second_proof_needed',
 ];
 /** Nothing that the caller can mend. */
 const outages: ErrorCode[] = [

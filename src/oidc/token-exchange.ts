@@ -36,6 +36,8 @@ export const exchangeParameters = [
   'wechat_code',
   'anonymous_id',
   'create',
+  'device_id',
+  'disown',
   'consents',
   'scope',
   'resource',
@@ -59,6 +61,10 @@ type Request = {
   wechatCode: string | undefined;
   anonymousId: string | undefined;
   create: boolean;
+  /** What this app was given by itself at its first start, to be known again (identity rule 6). */
+  device: string | undefined;
+  /** "This was never me": of a number that was quiet for long. */
+  disown: boolean;
   consents: Consent[];
   access: RequestedAccess;
 };
@@ -99,8 +105,7 @@ function readRequest({ publicUrl }: ExchangeDependencies, { oidc }: GrantContext
   const requested = text(params.requested_token_type);
   if (requested && requested !== accessTokenType)
     throw invalidRequest(`requested_token_type can be ${accessTokenType}`);
-  const create = text(params.create) ?? 'true';
-  if (create !== 'true' && create !== 'false') throw invalidRequest('create is true or false');
+  const create = yesOrNo('create', params.create, true);
   const wechatCode = text(params.wechat_code);
   if (!client.appid && (type === wechatLoginCode || wechatCode))
     throw new errors.UnauthorizedClient('the client is bound to no WeChat app');
@@ -110,10 +115,26 @@ function readRequest({ publicUrl }: ExchangeDependencies, { oidc }: GrantContext
     phoneCode: type === wechatLoginCode ? text(params.phone_code) : undefined,
     wechatCode: type === oneTimeCode ? wechatCode : undefined,
     anonymousId: anonymousIdOf(params),
-    create: create === 'true',
+    create,
+    device: deviceOf(params.device_id),
+    disown: yesOrNo('disown', params.disown, false),
     consents: parseConsents(text(params.consents) ?? ''),
     access: readRequestedAccess(client, params, publicUrl),
   };
+}
+
+function yesOrNo(name: string, value: unknown, otherwise: boolean): boolean {
+  const given = text(value) ?? String(otherwise);
+  if (given !== 'true' && given !== 'false') throw invalidRequest(`${name} is true or false`);
+  return given === 'true';
+}
+
+/** Long enough that nobody guesses another's: it opens nothing, and spares its owner a question. */
+function deviceOf(value: unknown): string | undefined {
+  const device = text(value);
+  if (device !== undefined && !/^[\w-]{16,128}$/.test(device))
+    throw invalidRequest('device_id is 16 to 128 letters, digits, - and _');
+  return device;
 }
 
 /** Values are compared and handed on, never parsed here; what no code looks like is refused before it costs a call. */
@@ -163,12 +184,12 @@ async function resolve(
   { db, seal, jobs }: ExchangeDependencies,
   ctx: GrantContext,
   client: EngineClient,
-  { create }: Request,
+  { create, device, disown }: Request,
   { proofs }: Proven,
 ): Promise<Resolution> {
   const { ip, requestId: request_id } = ctx.state;
   const context = { channel: channelOf(client), client_id: client.clientId, ip, request_id };
-  return resolveSubject({ db, seal, jobs }, { proofs, create, context });
+  return resolveSubject({ db, seal, jobs }, { proofs, create, context, device, disown });
 }
 
 function phoneStatus({ phoneFailed }: Proven, { phone_status }: Resolution): Record<string, string> {
