@@ -2,6 +2,7 @@
  * The wiring, by hand, on one screen: what is built, from what, and what is mounted in which order.
  * main.ts, the CLI and the tests call createApp; parts never see the app, only what they are given here.
  */
+import { meRoutes } from './account/me-routes.ts';
 import { adminRoutes, seedAdminClient } from './admin/routes.ts';
 import { firstAdminLink } from './admin/staff.ts';
 import { handleApiJobs } from './api/idempotency.ts';
@@ -85,6 +86,17 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       readIdToken: oidc.readIdToken,
     }),
     reportRoutes({ connectors }),
+    meRoutes({
+      db,
+      seal,
+      limits,
+      log,
+      publicUrl,
+      connectors,
+      cors: oidc.cors,
+      clientOf: oidc.loginClient,
+      authenticate: oidc.readAccessToken,
+    }),
     apiRoutes({ db, seal, jobs, log, authenticate: oidc.readAccessToken }),
     loginRoutes({
       db,

@@ -15,6 +15,7 @@
  * Needs nothing but `wx`. Tokens live in the storage of the mini-program, which belongs to one WeChat user on one phone.
  */
 const { createSession } = require('./session.js');
+const { createSides } = require('./sides.js');
 const { createTracker } = require('./tracker.js');
 const { createHttp } = require('./http.js');
 
@@ -30,7 +31,7 @@ function createHeyi({ issuer, clientId, writeKey, channel = 'miniprogram' }) {
     return session.exchange(Object.assign({ anonymous_id: tracker.anonymousId() }, parameters));
   }
 
-  return {
+  return Object.assign(createSides({ issuer: base, session, http, clientId }), {
     /**
      * By WeChat. `phoneCode` is `event.detail.code` of a <button open-type="getPhoneNumber">; `consents` lists what the
      * person ticked, such as ['privacy@1']; `create: false` only recognises people who are known already.
@@ -93,7 +94,7 @@ function createHeyi({ issuer, clientId, writeKey, channel = 'miniprogram' }) {
     launch: tracker.launch,
     show: tracker.show,
     hide: tracker.hide,
-  };
+  });
 }
 
 /** wx.login has no promise form. */

@@ -35,4 +35,4 @@ function failure({ statusCode, data }) {
   return Object.assign(new Error(message), { code, reason: body.error_reason, status: statusCode });
 }
 
-module.exports = { createHttp };
+module.exports = { createHttp, failure };

@@ -117,11 +117,12 @@ export type ExchangeConnector<Settings = unknown> = {
     input: { phone_code: string; openid: string },
   ): Promise<Proof>;
   /** A picture; whoever scans it with WeChat opens the app's page for confirming sign-ins, which is handed the scene. Errors as above. */
-  scanCode(services: ConnectorServices, settings: Settings, input: { scene: string }): Promise<Buffer>;
+  scanCode(services: ConnectorServices, settings: Settings, input: { scene: string }): Promise<Picture>;
   /** An address that opens the app from a browser and hands it the query. Errors as above. */
   appLink(services: ConnectorServices, settings: Settings, input: AppLink): Promise<string>;
 };
 
+export type Picture = { type: string; bytes: Buffer };
 /** `path`: a page of the app, its first one when empty. */
 export type AppLink = { path: string; query: string; seconds: number };
 
@@ -204,7 +205,7 @@ export type Connectors = {
   exchangePhone(appid: string, input: { phone_code: string; openid: string }): Promise<Proof>;
   /** Apps of exchange connectors that are configured and enabled. */
   apps(): Promise<string[]>;
-  scanCode(appid: string, input: { scene: string }): Promise<Buffer>;
+  scanCode(appid: string, input: { scene: string }): Promise<Picture>;
   appLink(appid: string, input: AppLink): Promise<string>;
   /** Redirect connectors that are configured, enabled, and work in this browser. */
   redirects(userAgent: string): Promise<RedirectInstance[]>;

@@ -75,6 +75,8 @@ export type MountOptions<Services> = {
   prefix: string;
   services: Services;
   log: Logger;
+  /** Whose tokens open these doors: programs', or people's own. The other kind never does, whatever its scopes (threat D19). */
+  callers?: 'programs' | 'people';
   /** Undefined for a token that is unknown, expired, or of another audience. */
   authenticate(bearer: string): Promise<Caller | undefined>;
 };
@@ -120,7 +122,7 @@ function serve<Services>(route: Route<Services>, options: MountOptions<Services>
 async function admit<Services>(
   ctx: Context,
   route: Route<Services>,
-  { prefix, authenticate, log }: MountOptions<Services>,
+  { prefix, authenticate, log, callers = 'programs' }: MountOptions<Services>,
 ): Promise<Caller> {
   const challenge = `Bearer realm="${prefix}"`;
   const bearer = /^Bearer +([\w\-.~+/]+=*)$/i.exec(ctx.get('authorization'))?.[1];
@@ -130,8 +132,7 @@ async function admit<Services>(
     throw fail('unauthorized');
   }
   const missing = route.scopes.filter((scope) => !caller.scopes.includes(scope));
-  // A person's token never opens these doors, whatever scope it should have come by (threat D19).
-  if (missing.length || caller.sub !== undefined) {
+  if (missing.length || (caller.sub !== undefined) !== (callers === 'people')) {
     ctx.set('WWW-Authenticate', `${challenge}, error="insufficient_scope", scope="${route.scopes.join(' ')}"`);
     log.warn(
       { request_id: ctx.state.requestId, client_id: caller.client_id, operation: route.id, missing },

@@ -25,7 +25,16 @@ export type LoginDependencies = {
   limits: Limits;
   connectors: Pick<
     Connectors,
-    'forms' | 'start' | 'verify' | 'challenge' | 'delivery' | 'redirects' | 'authorize' | 'callback'
+    | 'forms'
+    | 'start'
+    | 'verify'
+    | 'challenge'
+    | 'delivery'
+    | 'redirects'
+    | 'authorize'
+    | 'callback'
+    | 'apps'
+    | 'scanCode'
   >;
   oidc: Pick<Oidc, 'provider' | 'loginClient'>;
   csrf: Csrf;

@@ -50,6 +50,8 @@ export function createHandlers(given: LoginDependencies) {
   return { deps, visiting, posting, leadOn };
 }
 
+export type Handlers = ReturnType<typeof createHandlers>;
+
 function createEndPages(given: LoginDependencies) {
   const pages = createPages(given);
   return (ctx: Context, end: Ended): void => {

@@ -1,9 +1,10 @@
 /**
  * Which ways of signing in this visit offers. A client lists them in its order: `sms`, `wechat-web` for all its instances, or one by
- * its id, `wechat-web:<appid>`; without a list it offers all. What does not work in this browser is left out.
+ * its id, `wechat-web:<appid>`; without a list it offers all but codes to scan. What does not work in this browser is left out.
  */
 import type { Connectors, RedirectInstance } from '../connectors/contract.ts';
 import { fail } from '../errors.ts';
+import { isPhone } from '../http/browser-name.ts';
 import type { Translate } from '../http/i18n.ts';
 import type { Context } from '../http/server.ts';
 import type { Visit } from './visit.ts';
@@ -12,21 +13,36 @@ import type { Visit } from './visit.ts';
 export type Method = { kind: 'form'; name: string; field: 'phone' | 'email' };
 /** A button that leads to somebody else's page. */
 export type Door = { kind: 'redirect' } & RedirectInstance;
-export type Way = Method | Door;
+/** A button that shows a mini-program code. By name only: the app must have a page for it, which nobody can tell from here. */
+export type Scan = { kind: 'scan'; name: 'miniprogram-scan'; id: string; appid: string };
+export type Way = Method | Door | Scan;
 
-type Dependencies = { connectors: Pick<Connectors, 'forms' | 'redirects'> };
+type Dependencies = { connectors: Pick<Connectors, 'forms' | 'redirects' | 'apps'> };
 
 /** @throws connector_not_configured when there is none */
 export async function waysOf(ctx: Context, { connectors }: Dependencies, { client }: Visit): Promise<Way[]> {
-  const [forms, doors] = await Promise.all([connectors.forms(), connectors.redirects(ctx.get('user-agent'))]);
+  const agent = ctx.get('user-agent');
+  const [forms, doors, apps] = await Promise.all([connectors.forms(), connectors.redirects(agent), connectors.apps()]);
   const all: Way[] = [
     ...forms.map((form) => ({ kind: 'form' as const, ...form })),
     ...doors.map((door) => ({ kind: 'redirect' as const, ...door })),
   ];
-  const listed = client.methods.flatMap((wanted) => all.filter((way) => way.name === wanted || idOf(way) === wanted));
-  const offered = client.methods.length ? [...new Set(listed)] : all;
+  const scans = apps.map((appid) => ({ kind: 'scan' as const, name: scan, id: `${scan}:${appid}`, appid }));
+  const listed = client.methods.flatMap((wanted) =>
+    [...all, ...scans].filter((way) => way.name === wanted || idOf(way) === wanted),
+  );
+  const named = client.methods.length ? [...new Set(listed)] : all;
+  const offered = isPhone(agent) ? withoutScans(named) : named;
   if (!offered.length) throw fail('connector_not_configured');
   return offered;
+}
+
+const scan = 'miniprogram-scan' as const;
+
+/** A phone cannot scan its own screen; where there is no other way it may be held before another one. */
+function withoutScans(ways: Way[]): Way[] {
+  const others = ways.filter(({ kind }) => kind !== 'scan');
+  return others.length ? others : ways;
 }
 
 const idOf = (way: Way) => (way.kind === 'form' ? way.name : way.id);

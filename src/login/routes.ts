@@ -15,11 +15,12 @@ import { comeBack, leaveOrStay, leftStraight } from './away.ts';
 import { allowClient, showConsent } from './consent.ts';
 import { type LoginDependencies, type PostHandler, seeOther, type VisitHandler } from './dependencies.ts';
 import { answer } from './finish.ts';
-import { createHandlers } from './handlers.ts';
+import { createHandlers, type Handlers } from './handlers.ts';
 import { wayCalled } from './methods.ts';
 import { policyPurposes, policySections, policyVersion } from './privacy.ts';
 import { agree, showAgree } from './proven.ts';
 import { redirectCallback } from './redirect.ts';
+import { finishScan, followScan, showPicture, showScan, startScan } from './scan.ts';
 import { showStart, startMethod } from './start.ts';
 import { resend, showCode, showDelivery, verify } from './verify.ts';
 import type { Visit } from './visit.ts';
@@ -28,7 +29,8 @@ import type { Visit } from './visit.ts';
 const callbacks = ['/wechat/:appid/callback', '/upstream/:key/callback'];
 
 export function loginRoutes(given: LoginDependencies): Router<RequestState> {
-  const { deps, visiting, posting, leadOn } = createHandlers(given);
+  const handlers = createHandlers(given);
+  const { deps, visiting, posting, leadOn } = handlers;
   const router = new Router<RequestState>();
 
   const cancel = async (ctx: Context) => {
@@ -48,6 +50,7 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
   const choose: PostHandler = async (ctx, visit, form) => {
     const way = await wayCalled(ctx, deps, visit, String(ctx.params.method));
     if (way.kind === 'redirect') await leaveOrStay(ctx, deps, visit, way);
+    else if (way.kind === 'scan') await startScan(ctx, deps, visit, way);
     else await startMethod(ctx, deps, visit, { method: way, form });
   };
 
@@ -64,6 +67,7 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     '/login/:uid/agree',
     posting((ctx, visit, form) => agree(ctx, deps, visit, form)),
   );
+  scanPages(router, handlers);
   router.post('/login/:uid/:method', posting(choose));
   router.get(
     '/login/:uid/:method/return',
@@ -86,6 +90,26 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     posting((ctx, visit, form) => verify(ctx, deps, visit, form)),
   );
   return router;
+}
+
+/** A mini-program code on a computer's screen. */
+function scanPages(router: Router<RequestState>, { deps, visiting, posting }: Handlers): void {
+  router.get(
+    '/login/:uid/scan',
+    visiting((ctx, visit) => showScan(ctx, deps, visit)),
+  );
+  router.get(
+    '/login/:uid/scan/code',
+    visiting((ctx, visit) => showPicture(ctx, deps, visit)),
+  );
+  router.get(
+    '/login/:uid/scan/state',
+    visiting((ctx, visit) => followScan(ctx, deps, visit)),
+  );
+  router.post(
+    '/login/:uid/scan',
+    posting((ctx, visit) => finishScan(ctx, deps, visit)),
+  );
 }
 
 /** The front page and the policy: open to all, no step of a sign-in. */

@@ -5,7 +5,7 @@ import type { Translate } from '../http/i18n.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
-import { type Door, doorName, type Method, slugOf, type Way, waysOf } from './methods.ts';
+import { type Door, doorName, type Method, type Scan, slugOf, type Way, waysOf } from './methods.ts';
 import { browserHasAgreed, policyTextHash, policyVersion } from './privacy.ts';
 import { bindingOf, type Pending } from './step.ts';
 import type { Visit } from './visit.ts';
@@ -47,6 +47,7 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
   const ways = await waysOf(ctx, deps, visit);
   const methods = ways.filter((way) => way.kind === 'form');
   const doors = ways.filter((way) => way.kind === 'redirect');
+  const scans = ways.filter((way) => way.kind === 'scan');
   const { step, base, client, interaction, formTargets } = visit;
   deps.steps.write(ctx, visit.uid, step);
   ctx.set('Content-Security-Policy', contentSecurityPolicy([...formTargets, ...leadsTo(doors)]));
@@ -61,7 +62,7 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
     chosen: typed?.method ?? methods[0]?.name,
     alert: problem?.alert,
     notice: !problem && ctx.query.note === 'refused' ? t('login.refused') : undefined,
-    doors: doors.map((door) => shownDoor(t, ways, door)),
+    doors: [...doors.map((door) => shownDoor(t, ways, door)), ...scans.map((scan) => shownScan(t, ways, scan))],
     methods: methods.map(({ name, field }) => ({
       name,
       values: typed?.method === name ? { [field]: typed.to } : {},
@@ -78,6 +79,13 @@ function shownDoor(t: Translate, ways: Way[], door: Door) {
   const { name, label, is_best } = door;
   const text = label ? t('login.door', { name: doorName(t, door) }) : t(`${name}.button`);
   return { name, slug: slugOf(ways, door), text, is_best };
+}
+
+/** Several mini-programs are told apart by their appid: they have no other name here. */
+function shownScan(t: Translate, ways: Way[], scan: Scan) {
+  const slug = slugOf(ways, scan);
+  const text = slug === scan.name ? t('login.scan') : `${t('login.scan')} (${scan.appid})`;
+  return { name: scan.name, slug, text, is_best: false };
 }
 
 /** The page to load for the other language, also when this one is the answer to a post. */

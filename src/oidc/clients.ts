@@ -240,6 +240,16 @@ export function originsOf({
   return [...redirect_uris.filter((uri) => /^https?:/i.test(uri)).map((uri) => new URL(uri).origin), ...origins];
 }
 
+/** Where a client's own pages live, public or not. */
+export function pageOrigins({
+  redirect_uris,
+  client_uri,
+  origins = [],
+}: Pick<ClientRow['metadata'], 'redirect_uris' | 'client_uri' | 'origins'>): string[] {
+  const pages = [...redirect_uris, ...(client_uri ? [client_uri] : [])].filter((uri) => /^https?:/i.test(uri));
+  return [...new Set([...pages.map((uri) => new URL(uri).origin), ...origins])];
+}
+
 /** Names of RFC 7591, and what our own parts of the flow decide by. */
 function engineMetadata(seal: Seal, row: ClientRow): AdapterPayload {
   return {

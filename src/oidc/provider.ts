@@ -20,9 +20,9 @@ import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { artifactId } from './adapter.ts';
 import { handleEndedSubjects } from './backchannel.ts';
-import { type ClientDirectory, createClientDirectory, tokenExchange } from './clients.ts';
+import { type ClientDirectory, createClientDirectory, pageOrigins, tokenExchange } from './clients.ts';
 import { clockTolerance, type EnginePages, engineConfiguration } from './configuration.ts';
-import { createCors } from './cors.ts';
+import { type Cors, createCors } from './cors.ts';
 import { type Engine, Provider } from './engine.ts';
 import { logEngine } from './engine-log.ts';
 import { purgeExpired } from './grants.ts';
@@ -54,12 +54,18 @@ export type LoginClient = {
   channel: string | null;
   client_uri: string | undefined;
   policy_uri: string | undefined;
+  /** Of a mini-program. */
+  appid: string | null;
+  /** Where its pages live: of its registered addresses. */
+  origins: string[];
 };
 
 export type Oidc = TokenReader & {
   /** Answers the engine's paths and /otp, and passes everything else on. */
   middleware: Middleware;
   provider: Engine;
+  /** Which browsers may read what a person's token opens. */
+  cors: Cors;
   /** What the sign-in page shows of a client. */
   loginClient(client_id: string): Promise<LoginClient | undefined>;
 };
@@ -83,6 +89,7 @@ export async function createOidc(deps: OidcDependencies): Promise<Oidc> {
   return {
     middleware: mountEngine({ provider, cors, log, pages, publicUrl, otp }),
     provider,
+    cors,
     loginClient: (client_id) => readLoginClient(clients, client_id),
     ...createTokenReader({ db, clock, provider, clients, keys: keys.public, publicUrl, clockTolerance }),
   };
@@ -117,7 +124,8 @@ function endBindingsAtLogout(provider: Engine, db: Database): void {
 async function readLoginClient(clients: ClientDirectory, client_id: string): Promise<LoginClient | undefined> {
   const row = (await clients.find(client_id))?.row;
   if (!row) return undefined;
-  const { name, party, methods, channel } = row;
+  const { name, party, methods, channel, appid } = row;
   const { client_uri, policy_uri } = row.metadata;
-  return { client_id, name, party, methods, channel, client_uri, policy_uri };
+  const origins = pageOrigins(row.metadata);
+  return { client_id, name, party, methods, channel, client_uri, policy_uri, appid, origins };
 }

@@ -49,13 +49,14 @@ async function seedConnectors({ connectors, sandboxUrl, smtpPort }: SeedOptions)
 async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
   const services = { db, seal };
   const methods = ['sms', 'email'];
+  const website = [...methods, 'miniprogram-scan'];
   await createClient(services, {
     ...demoWebsite,
     name: '山屿 Demo',
     redirect_uris: [`${demoUrl}/callback`],
     post_logout_redirect_uris: [`${demoUrl}/`, `${demoUrl}/signed-out`],
     grant_types: ['authorization_code', 'refresh_token'],
-    methods,
+    methods: website,
     channel: 'website',
     source,
   });
@@ -66,7 +67,7 @@ async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
     post_logout_redirect_uris: [`${demoUrl}/`],
     grant_types: ['authorization_code', 'refresh_token'],
     token_endpoint_auth_method: 'none',
-    methods,
+    methods: website,
     channel: 'website',
     source,
   });

@@ -190,7 +190,10 @@ describe('codes and links that open the mini-program', () => {
 
   it('a code for scanning is the picture, byte for byte, of the settings’ page and version', async () => {
     answering({ type: 'image/jpeg', body: picture });
-    expect(await connectors.scanCode(wechat.appid, { scene: 'ticket-1' })).toEqual(picture);
+    expect(await connectors.scanCode(wechat.appid, { scene: 'ticket-1' })).toEqual({
+      type: 'image/jpeg',
+      bytes: picture,
+    });
     expect(asked()).toEqual({
       scene: 'ticket-1',
       page: 'pages/login/scan',

@@ -30,7 +30,7 @@ export function createVisitor({ language = 'zh-CN', headers = {} }: { language?:
   const cookiesFor = (path: string) =>
     jar.filter((cookie) => cookie.path === '/' || path === cookie.path || path.startsWith(`${cookie.path}/`));
 
-  async function send(url: string, init: RequestInit = {}): Promise<Answer> {
+  async function request(url: string, init: RequestInit = {}): Promise<Response> {
     const cookie = cookiesFor(new URL(url).pathname)
       .map(({ name, value }) => `${name}=${value}`)
       .join('; ');
@@ -46,6 +46,11 @@ export function createVisitor({ language = 'zh-CN', headers = {} }: { language?:
       },
     });
     for (const line of response.headers.getSetCookie()) keep(line);
+    return response;
+  }
+
+  async function send(url: string, init: RequestInit = {}): Promise<Answer> {
+    const response = await request(url, init);
     const html = await response.text();
     const location = response.headers.get('location');
     return {
@@ -74,6 +79,12 @@ export function createVisitor({ language = 'zh-CN', headers = {} }: { language?:
   return {
     get: (url: string) => send(url),
     post,
+    json: async (url: string): Promise<Record<string, unknown>> =>
+      (await (await request(url, { headers: { accept: 'application/json' } })).json()) as Record<string, unknown>,
+    bytes: async (url: string): Promise<{ headers: Headers; bytes: Buffer }> => {
+      const response = await request(url, { headers: { accept: 'image/*,*/*;q=0.8' } });
+      return { headers: response.headers, bytes: Buffer.from(await response.arrayBuffer()) };
+    },
     submit: (form: Form, fields: Record<string, string> = {}) => post(form.action, { ...form.fields, ...fields }),
     /** Follows redirects as long as they stay on this origin; the answer is the last page, or the way out. */
     async follow(answer: Answer): Promise<Answer> {

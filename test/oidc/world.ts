@@ -87,7 +87,7 @@ export function createOutside() {
       return phoneProof(phone);
     },
     apps: async () => ['wxtest'],
-    scanCode: async () => Buffer.from('picture'),
+    scanCode: async () => ({ type: 'image/png', bytes: Buffer.from('picture') }),
     appLink: async (_appid, { query }) => `https://wxaurl.cn/test?${query}`,
     configure: async () => {},
     disableSandbox: async () => {},

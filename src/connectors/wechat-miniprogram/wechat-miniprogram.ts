@@ -59,9 +59,9 @@ export const wechatMiniprogram = defineConnector<MiniprogramSettings>({
     const { scan_page: page, env_version } = settings;
     // WeChat looks for the page in the released version only.
     const body = { scene, page, env_version, check_path: env_version === 'release' };
-    const answer = await withApp(services, settings, { api: 'wxa/getwxacodeunlimit', body, picture: true });
-    if (!Buffer.isBuffer(answer.picture)) throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
-    return answer.picture;
+    const { type, bytes } = await withApp(services, settings, { api: 'wxa/getwxacodeunlimit', body, picture: true });
+    if (!Buffer.isBuffer(bytes)) throw fail('upstream_unavailable', { retryAfterSeconds: 5 });
+    return { type: String(type), bytes };
   },
   async appLink(services, settings, { path, query, seconds }) {
     const { env_version } = settings;

@@ -74,7 +74,8 @@ async function attemptCall(call: WechatCall, signal: AbortSignal): Promise<Outco
     const hopeless = reply.reason === circuitOpen || reply.reason === 'TIMEOUT';
     return { error, again: !hopeless && (call.repeatable || !reply.arrived) };
   }
-  if (call.picture && reply.status < 400 && pictureType(reply.bytes)) return { answer: { picture: reply.bytes } };
+  const type = call.picture && reply.status < 400 ? pictureType(reply.bytes) : undefined;
+  if (type) return { answer: { type, bytes: reply.bytes } };
   const answer = parseObject(reply.text);
   if (!answer || (reply.status >= 400 && answer.errcode === undefined)) {
     const error = wechatError(call, 'unreadable', `answered HTTP ${reply.status} without JSON`);
@@ -87,7 +88,7 @@ async function attemptCall(call: WechatCall, signal: AbortSignal): Promise<Outco
   return { error, again: errcode === busy };
 }
 
-export function pictureType(bytes: Buffer): 'image/jpeg' | 'image/png' | undefined {
+function pictureType(bytes: Buffer): string | undefined {
   if (bytes.subarray(0, 3).equals(Buffer.from([0xff, 0xd8, 0xff]))) return 'image/jpeg';
   return bytes.subarray(0, 4).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47])) ? 'image/png' : undefined;
 }
