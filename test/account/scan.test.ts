@@ -23,7 +23,7 @@ const signInPage = async (pc: Visitor) => pc.follow(await pc.get(authorize()));
 
 /** From the website to the page with the code; the ticket is read from the pixels, as a phone does. */
 async function show(pc: Visitor): Promise<{ page: Answer; ticket: string; base: string }> {
-  const page = await pc.follow(await pc.submit(formTo(await signInPage(pc), '/miniprogram-scan:wxsandbox0000000001')));
+  const page = await pc.follow(await pc.submit(formTo(await signInPage(pc), '/miniprogram-scan')));
   return { page, base: page.url.replace(/\/scan.*$/, ''), ticket: await ticketOn(pc, page) };
 }
 
@@ -104,7 +104,9 @@ describe('signing in on a computer by a mini-program code', () => {
     await me(signedIn.token, `/sign-ins/${ticket}`);
     await me(signedIn.token, `/sign-ins/${ticket}`, { body: { decision: 'deny' } });
     expect(await stateOf(pc, base)).toBe('denied');
-    const again = await pc.follow(await pc.submit(formTo(await pc.get(`${base}/scan`), '/miniprogram-scan:wxsandbox0000000001')));
+    const again = await pc.follow(
+      await pc.submit(formTo(await pc.get(`${base}/scan`), '/miniprogram-scan:wxsandbox0000000001')),
+    );
     expect(await ticketOn(pc, again)).not.toBe(ticket);
     // A late change of mind is for the old code, which is spent for nothing.
     expect((await me(signedIn.token, `/sign-ins/${ticket}`, { body: { decision: 'confirm' } })).status).toBe(409);
@@ -144,7 +146,7 @@ describe('signing in on a computer by a mini-program code', () => {
     await finish(pc, first.base);
     const wang = await (await phone()).launch();
     const page = await pc.follow(await pc.get(`${authorize()}&prompt=login`));
-    const shown = await pc.follow(await pc.submit(formTo(page, '/miniprogram-scan:wxsandbox0000000001')));
+    const shown = await pc.follow(await pc.submit(formTo(page, '/miniprogram-scan')));
     const ticket = await ticketOn(pc, shown);
     await me(wang.token, `/sign-ins/${ticket}`);
     await me(wang.token, `/sign-ins/${ticket}`, { body: { decision: 'confirm' } });
