@@ -28,7 +28,20 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
   });
   boss.on('error', (error: unknown) => log.error({ err: error }, 'jobs: queue error'));
   const handlers = new Map<string, { handler: JobHandler; cron?: string }>();
-  let started = false;
+  let starting: Promise<unknown> | undefined;
+  const running = () => {
+    starting ??= boss.start();
+    return starting;
+  };
+  const queues = new Map<string, Promise<void>>();
+  /** Also for a job that is sent while the process still starts, or whose handler only a newer version has. */
+  const queueOf = async (name: string) => {
+    await running();
+    const making = queues.get(name) ?? boss.createQueue(name);
+    queues.set(name, making);
+    making.catch(() => queues.delete(name));
+    await making;
+  };
   /** The queue tries a failed job again; that it failed is told here, or nobody would hear of it. */
   const run = async (name: string, handler: JobHandler, data: unknown) => {
     try {
@@ -41,13 +54,13 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
   return {
     handle: (name, handler, options = {}) => void handlers.set(name, { handler, ...options }),
     async send(name, data, trx) {
+      await queueOf(name);
       await boss.send(name, data, trx ? { db: fromKnex(trx) } : {});
     },
     async start() {
-      await boss.start();
-      started = true;
+      await running();
       for (const [name, { handler, cron }] of handlers) {
-        await boss.createQueue(name);
+        await queueOf(name);
         if (!work) continue;
         await boss.work(name, async (batch) => {
           for (const job of batch) await run(name, handler, job.data);
@@ -56,7 +69,7 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
       }
     },
     async stop() {
-      if (started) await boss.stop({ graceful: true, timeout: 10_000 });
+      if (starting) await boss.stop({ graceful: true, timeout: 10_000 });
     },
   };
 }

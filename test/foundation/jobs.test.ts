@@ -26,4 +26,15 @@ describe('jobs', () => {
     expect(ran).toEqual(expect.arrayContaining([{ n: 'committed' }, { n: 'alone' }]));
     expect(ran).toHaveLength(2);
   });
+
+  it('that are sent while the process starts, or that no handler knows yet, are not lost', async () => {
+    const ran: unknown[] = [];
+    const early = createJobs({ url, log, work: false });
+    await early.send('test.early', { n: 1 });
+    const later = createJobs({ url, log, work: true });
+    later.handle('test.early', async (data) => void ran.push(data));
+    await later.start();
+    await expect.poll(() => ran, { timeout: 10_000 }).toEqual([{ n: 1 }]);
+    await Promise.all([early.stop(), later.stop()]);
+  });
 });
