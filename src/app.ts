@@ -10,6 +10,7 @@ import { apiRoutes } from './api/routes.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createProofOfWork } from './connectors/captcha.ts';
+import type { Identity } from './connectors/contract.ts';
 import { createConnectors } from './connectors/registry.ts';
 import { reportRoutes } from './connectors/report-routes.ts';
 import { createDatabase } from './database.ts';
@@ -33,6 +34,7 @@ import { createOidc } from './oidc/provider.ts';
 import { handleProfileJobs } from './profiles/profile.ts';
 import { assertSameSecret, createSeal } from './seal.ts';
 import { keyOf } from './subjects/identity-key.ts';
+import { findByIdentity } from './subjects/subjects.ts';
 
 export type Address = { name: string; url: string };
 type RunningSandbox = { addresses: Address[]; stop(): Promise<void> };
@@ -58,7 +60,9 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const jobs = createJobs({ url, log, work: config.roles.worker });
   const limits = createLimits({ db, seal });
   const captcha = createProofOfWork({ seal, limits, clock });
-  const connectors = createConnectors({ db, clock, log, seal, limits, captcha, smsRegions: config.smsRegions });
+  const isSomebodys = async (identity: Identity) => (await findByIdentity({ db, seal }, identity)) !== undefined;
+  const { smsRegions } = config;
+  const connectors = createConnectors({ db, clock, log, seal, limits, captcha, smsRegions, isSomebodys });
 
   const i18n = createI18n({ https });
   const csrf = createCsrf({ seal, publicUrl });

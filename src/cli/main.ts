@@ -15,6 +15,9 @@ import { connectorList } from './connector-list.ts';
 import { connectorSet } from './connector-set.ts';
 import { doctor } from './doctor.ts';
 import { migrateCommand } from './migrate.ts';
+import { reviewerAdd } from './reviewer-add.ts';
+import { reviewerList } from './reviewer-list.ts';
+import { reviewerRemove } from './reviewer-remove.ts';
 import { start } from './start.ts';
 import { writeKeyCreate } from './write-key-create.ts';
 import { writeKeyList } from './write-key-list.ts';
@@ -30,6 +33,9 @@ const commands: Command[] = [
   writeKeyCreate,
   writeKeyList,
   adminGrant,
+  reviewerAdd,
+  reviewerList,
+  reviewerRemove,
   doctor,
 ];
 

@@ -13,6 +13,9 @@ import type { Seal } from '../seal.ts';
 
 export type IdentityKind = 'phone' | 'email' | 'wechat_openid' | 'wechat_unionid' | 'oidc' | 'member_no';
 
+/** Of the number of a reviewer (sms/reviewers.ts), which nobody proved to be theirs. */
+export const reviewerIssuer = 'reviewer';
+
 /**
  * One thing that is one person's: (kind, issuer, external id). phone is E.164, email normalised; both have the issuer ''.
  * wechat_openid is issued by an appid, wechat_unionid by an open-platform account.
@@ -31,6 +34,8 @@ export type Proof = {
   amr?: string[];
   /** Asked once more and openly, the provider would prove more (a unionid): worth it for somebody nobody knows yet (rule 4). */
   is_partial?: true;
+  /** Of a test number whose code others know: joined with nothing else, and no other proof beside it counts. */
+  stands_alone?: true;
 };
 
 /**
@@ -53,6 +58,8 @@ export type ConnectorServices = {
   limits: Limits;
   captcha: Captcha;
   smsRegions: string[];
+  /** Whether somebody signs in by it. People are not a connector's to know: app.ts says. */
+  isSomebodys(identity: Identity): Promise<boolean>;
 };
 
 export type Purpose = 'login' | 'otp' | 'link' | 'step_up';

@@ -31,6 +31,8 @@ export type CodeRequest = {
   limited_as?: string;
   masked_to: string;
   caps: Caps;
+  /** Of a test number; a fresh one otherwise. */
+  code?: string;
   send(message: CodeMessage): Promise<Delivery>;
 };
 
@@ -39,13 +41,13 @@ const sealContext = 'one_time_codes';
 export async function startCode(
   services: ConnectorServices,
   input: StartInput,
-  { channel, recipient, limited_as = recipient, masked_to, caps, send }: CodeRequest,
+  { channel, recipient, limited_as = recipient, masked_to, caps, code = newCode(), send }: CodeRequest,
 ): Promise<Started> {
   const { db, seal, log } = services;
   const { ip, captcha } = input;
   const count = await countSend(services, { channel, recipient: limited_as, ip, caps, captcha });
   // Handed to the browser: unguessable matters here, not order.
-  const message = { otp_id: crypto.randomUUID(), code: String(randomInt(1_000_000)).padStart(6, '0') };
+  const message = { otp_id: crypto.randomUUID(), code };
   let delivery: Delivery;
   try {
     await purgeCodes(db);
@@ -75,6 +77,8 @@ export async function startCode(
   await undo(services, message, delivery.result === 'failed' ? count.refund : count.refundSpacing);
   throw delivery.error;
 }
+
+const newCode = () => String(randomInt(1_000_000)).padStart(6, '0');
 
 async function undo({ db }: ConnectorServices, message: CodeMessage, refund: () => Promise<void>): Promise<void> {
   await deleteCode(db, message.otp_id);

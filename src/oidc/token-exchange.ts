@@ -177,7 +177,7 @@ async function proveByCode(
   if (!channel || !otp_id || !code) throw invalidGrant('subject_token is <otp_id>.<code>', 'code_wrong');
   const wechat = wechatCode ? await connectors.exchange(appid, { login_code: wechatCode }) : undefined;
   const proof = await connectors.verify(channel, { otp_id, code, purpose: 'otp', binding: clientId });
-  return { proofs: wechat ? [wechat, proof] : [proof], phoneFailed: false };
+  return { proofs: wechat && !proof.stands_alone ? [wechat, proof] : [proof], phoneFailed: false };
 }
 
 async function resolve(

@@ -9,7 +9,14 @@ import { membersOf, wereParted } from './merge-store.ts';
 import { type IdentityKey, type IdentityRow, identitiesOfSubject } from './store.ts';
 
 export type Contradiction = {
-  reason: 'differing_identity' | 'not_active' | 'staff' | 'parted_before' | 'called_separate' | 'quiet_number';
+  reason:
+    | 'differing_identity'
+    | 'not_active'
+    | 'staff'
+    | 'reviewer'
+    | 'parted_before'
+    | 'called_separate'
+    | 'quiet_number';
   kind?: string;
   issuer?: string;
 };
@@ -17,7 +24,7 @@ export type Contradiction = {
 /** Between two that stand. */
 export async function contradictionsBetween(trx: Knex, one: string, other: string): Promise<Contradiction[]> {
   const refusal = await refusalOf(trx, one, other);
-  if (refusal) return [{ reason: refusal === 'staff' ? 'staff' : 'not_active' }];
+  if (refusal) return [{ reason: refusal === 'staff' || refusal === 'reviewer' ? refusal : 'not_active' }];
   const [ours, theirs] = [await membersOf(trx, one), await membersOf(trx, other)];
   if (await wereParted(trx, ours, theirs)) return [{ reason: 'parted_before' }];
   if (await areSeparate(trx, ours, theirs)) return [{ reason: 'called_separate' }];

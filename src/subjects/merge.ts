@@ -9,7 +9,7 @@
  * other is put second: it still signs this person in, and is left out of claims and messages.
  */
 import type { Knex } from 'knex';
-import type { IdentityKind } from '../connectors/contract.ts';
+import { type IdentityKind, reviewerIssuer } from '../connectors/contract.ts';
 import { inTransaction } from '../database.ts';
 import { fail } from '../errors.ts';
 import { publish } from '../outbox.ts';
@@ -61,6 +61,8 @@ export type Refusal =
   | 'same_subject'
   | 'already_absorbed'
   | 'not_active'
+  /** Its code is known to others: whoever is merged with it would be open to them. */
+  | 'reviewer'
   /** Only an owner of the console merges somebody who works in it. */
   | 'staff';
 
@@ -164,6 +166,7 @@ export async function refusalOf(db: Knex, survivor: string, absorbed: string): P
     if (row.subject_id !== sub) return 'already_absorbed';
     // A suspended person would come back through the other's account; a deleted one never does.
     if (row.status !== 'active') return 'not_active';
+    if ((await identitiesOfSubject(db, sub)).some(({ issuer }) => issuer === reviewerIssuer)) return 'reviewer';
   }
   const members = [...(await membersOf(db, survivor)), ...(await membersOf(db, absorbed))];
   return (await isStaff(db, members)) ? 'staff' : undefined;
@@ -187,6 +190,7 @@ const sentences: Record<Refusal, string> = {
   same_subject: 'A subject cannot be merged with itself.',
   already_absorbed: 'One of the two was merged into another subject already; merge that one, or undo first.',
   not_active: 'Only active subjects are merged.',
+  reviewer: 'One of the two is the account of a reviewer, whose code others know: it is merged with nobody.',
   staff: 'One of the two works in the console: only an owner may merge them.',
 };
 

@@ -37,7 +37,7 @@ export const findOwners = batched(async (db, asked: IdentityKey[][]) => {
     'subjects_find_owners',
     `select i.id, i.kind, i.issuer, i.lookup, c.subject_id, c.status,
             i.last_used_at > now() - interval '10 minutes' as used_recently,
-            i.kind = 'phone' and i.last_used_at < now() - interval '${quietDays} days' as is_quiet
+            i.kind = 'phone' and i.issuer = '' and i.last_used_at < now() - interval '${quietDays} days' as is_quiet
        from unnest($1::text[], $2::text[], $3::text[]) as k (kind, issuer, lookup)
        join identities i on i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup
        join current_subjects c on c.requested_id = i.subject_id`,

@@ -3,7 +3,7 @@
  * resolve.ts alone.
  */
 import type { Knex } from 'knex';
-import type { Identity, IdentityKind } from '../connectors/contract.ts';
+import { type Identity, type IdentityKind, reviewerIssuer } from '../connectors/contract.ts';
 import type { Database } from '../database.ts';
 import type { Seal } from '../seal.ts';
 import { keyOf, openExternalId } from './identity-key.ts';
@@ -81,14 +81,15 @@ export async function claimsOf({ db, seal }: Services, sub: string): Promise<Cla
   if (row?.status !== 'active') return undefined;
   const identities = await identitiesOf({ db, seal }, row.subject_id);
   const current = (wanted: IdentityKind) =>
-    identities.find(({ kind, is_superseded }) => kind === wanted && !is_superseded)?.external_id;
-  const [phone, email] = [current('phone'), current('email')];
+    identities.find(({ kind, is_superseded }) => kind === wanted && !is_superseded);
+  const [phone, email] = [current('phone'), current('email')?.external_id];
   return {
     sub: row.subject_id,
     ...(row.nickname && { nickname: row.nickname, name: row.nickname }),
     ...(row.picture && { picture: row.picture }),
     ...(row.locale && { locale: row.locale }),
-    ...(phone && { phone_number: phone, phone_number_verified: true }),
+    // A reviewer's number was proven by nobody.
+    ...(phone && { phone_number: phone.external_id, phone_number_verified: phone.issuer !== reviewerIssuer }),
     ...(email && { email, email_verified: true }),
   };
 }

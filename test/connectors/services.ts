@@ -33,6 +33,7 @@ export function testServices(db: Database, options: { smsRegions?: string[]; now
     limits,
     captcha: createProofOfWork({ seal, limits, clock }),
     smsRegions: options.smsRegions ?? ['86'],
+    isSomebodys: async () => false,
     logged: () => lines.join(''),
   };
 }

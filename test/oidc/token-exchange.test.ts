@@ -12,6 +12,7 @@ import {
   password,
   post,
   reply,
+  reviewer,
   secondWorld,
   startWorld,
   suspicious,
@@ -398,6 +399,14 @@ describe('POST /otp and sign-in by one-time code', () => {
     expect(answer).toMatchObject({ status: 200, body: { phone_status: 'linked' } });
     expect(subOf(answer)).toBe(sub);
     expect(subOf(await signIn(who))).toBe(sub);
+  });
+  it('leaves the number of a reviewer alone: no WeChat account joins what others can open', async () => {
+    const who = person();
+    const code = { subject_token: await codeFor(reviewer), subject_token_type: byCode };
+    const answer = await exchange({ ...code, wechat_code: outside.loginCode(who) });
+    expect(answer.status).toBe(200);
+    expect(answer.body).not.toHaveProperty('phone_status');
+    expect(subOf(await signIn(who))).not.toBe(subOf(answer));
   });
   it('does not spend the code of the message when the WeChat code fails', async () => {
     const subject_token = await codeFor('+8613900000002');

@@ -8,7 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { listInstances } from '../../src/connectors/registry.ts';
 import { listWriteKeys } from '../../src/events/write-keys.ts';
+import { type ResolveInput, resolveSubject } from '../../src/subjects/resolve.ts';
 import { runningApp } from '../helpers/app.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import * as project from './project.ts';
 
 const settings = {
@@ -269,6 +271,30 @@ describe('heyi write-key', () => {
     for (const option of ['--kind', '--origin (number 2)', '--channel']) expect(err).toContain(`- ${option}: `);
     expect((await heyi(['write-key', 'create', '--name', 'x'])).code).toBe(2);
     expect(await listWriteKeys(db)).toHaveLength(1);
+  });
+});
+
+describe('heyi reviewer', () => {
+  it('lists a number with a fixed code, shows it without, and takes it off again', async () => {
+    const added = await heyi(['reviewer', 'add', '--phone', '138 0013 9999', '--days', '7', '--note', 'version 2.1']);
+    expect(added.out).toMatch(/^138\*{4}9999 signs in with the code \d{6} until 20/);
+    const code = /code (\d{6})/.exec(added.out)?.[1] ?? 'none';
+    const { out } = await heyi(['reviewer', 'list']);
+    expect(out).toMatch(/138\*{4}9999 +signs in +20\S+ +version 2\.1/);
+    expect(out).not.toContain(code);
+    expect((await heyi(['reviewer', 'remove', '--phone', '+8613800139999'])).code).toBe(0);
+    expect((await heyi(['reviewer', 'list'])).out).toContain('No number');
+    expect((await audited('reviewer.added'))[0]).toMatchObject({ actor_id: 'heyi reviewer add' });
+  });
+  it('refuses a number that is somebody’s, and what is no number of days', async () => {
+    const proofs: ResolveInput['proofs'] = [
+      { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: '+8613800139998' }] },
+    ];
+    await resolveSubject({ db, seal, jobs: noJobs }, { proofs, create: true, context: { channel: 'website' } });
+    const taken = await heyi(['reviewer', 'add', '--phone', '13800139998']);
+    expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('somebody’s way of signing in')]);
+    const endless = await heyi(['reviewer', 'add', '--phone', '13800139997', '--days', 'many']);
+    expect([endless.code, endless.err]).toEqual([1, expect.stringContaining('- days: is a number from 1 to 90')]);
   });
 });
 

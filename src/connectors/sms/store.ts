@@ -91,7 +91,7 @@ export async function readReviewer(db: Database, id: string): Promise<ReviewerRo
   return db('reviewer_numbers').where({ id }).where('expires_at', '>', db.fn.now()).first();
 }
 
-export async function saveReviewer(
+export async function insertOrReplaceReviewer(
   trx: Knex.Transaction,
   reviewer: Pick<ReviewerRow, 'phone_hash' | 'phone_sealed' | 'code_sealed' | 'note'> & { days: number },
 ): Promise<Pick<ReviewerRow, 'id' | 'expires_at'>> {
@@ -107,8 +107,8 @@ export async function saveReviewer(
   return rows[0];
 }
 
-export async function allReviewers(db: Database): Promise<ReviewerRow[]> {
-  return db('reviewer_numbers').orderBy('created_at');
+export async function allReviewers(db: Database): Promise<(ReviewerRow & { is_expired: boolean })[]> {
+  return db('reviewer_numbers').select('*', db.raw('expires_at <= now() as is_expired')).orderBy('created_at');
 }
 
 export async function deleteReviewer(trx: Knex.Transaction, phone_hash: string): Promise<string | undefined> {
