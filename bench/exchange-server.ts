@@ -64,6 +64,7 @@ const wechatAtOnce: Connectors = {
   apps: async () => [],
   scanCode: notHere,
   appLink: notHere,
+  notify: async () => false,
   redirects: async () => [],
   authorize: notHere,
   callback: notHere,

@@ -3,6 +3,10 @@
  * main.ts, the CLI and the tests call createApp; parts never see the app, only what they are given here.
  */
 import { meRoutes } from './account/me-routes.ts';
+import { handleNotices } from './account/notices.ts';
+import { handleRemovals } from './account/removal.ts';
+import { accountRoutes } from './account/routes.ts';
+import { seedAccountClient } from './account/visit.ts';
 import { adminRoutes, seedAdminClient } from './admin/routes.ts';
 import { firstAdminLink } from './admin/staff.ts';
 import { handleApiJobs } from './api/idempotency.ts';
@@ -72,11 +76,14 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   handleEventJobs({ db, clock, log, jobs });
   handleProfileJobs({ db, jobs });
   handleApiJobs({ db, jobs });
+  handleNotices({ db, seal, log, connectors, publicUrl, jobs });
+  handleRemovals({ db, seal, log, jobs });
 
   const ending = new AbortController();
   const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
   const health = createHealth({ db });
   let listener: Listener | undefined;
+  const fetchSelf = selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port });
   const routers = [
     health.router,
     eventsRoutes({
@@ -117,15 +124,22 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       jobs,
       ending: ending.signal,
     }),
-    adminRoutes({
+    accountRoutes({
       db,
       seal,
       clock,
+      log,
+      limits,
+      connectors,
+      oidc,
       csrf,
       render,
+      i18n,
+      jobs,
       publicUrl,
-      fetchSelf: selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port }),
+      fetchSelf,
     }),
+    adminRoutes({ db, seal, clock, csrf, render, publicUrl, fetchSelf }),
   ];
   const metrics = config.metricsPort === undefined ? undefined : createMetrics();
   if (metrics) koa.use(metrics.observe);
@@ -142,6 +156,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       // What the sandbox seeded has public secrets: it is dead before the first request can be made.
       if (!config.sandbox)
         await Promise.all([connectors.disableSandbox(), disableSandboxClients(db), disableSandboxWriteKeys(db)]);
+      await seedAccountClient({ db, seal }, publicUrl);
       await seedAdminClient({ db, seal }, publicUrl);
       listener = await listen(koa, { port: config.port, host: config.host });
       if (metrics && config.metricsPort !== undefined) {

@@ -86,6 +86,20 @@ export type Started = {
 export type ReportInput = { provider: string; token: string; body(): Promise<unknown> };
 export type VerifyInput = { otp_id: string; code: string; purpose: Purpose; binding: string };
 
+/** What happened to somebody's account, for a channel to put into words: no code, and of the identity a masked hint. */
+export type Notice = {
+  to: string;
+  /** Of the message: the same again for a second try. */
+  id: string;
+  locale: string;
+  what: 'identity_linked' | 'identity_unlinked' | 'removal_asked' | 'merged' | 'merge_undone' | 'phone_detached';
+  kind?: IdentityKind | undefined;
+  hint?: string | undefined;
+  at: Date;
+  /** Where to look, and to react. */
+  url: string;
+};
+
 /** A connector whose page is a form: a code goes to an address, the person types it. */
 export type FormConnector<Settings = unknown> = {
   kind: 'form';
@@ -102,6 +116,8 @@ export type FormConnector<Settings = unknown> = {
   start(services: ConnectorServices, settings: Settings, input: StartInput): Promise<Started>;
   /** @throws code_wrong | code_expired | code_tries_spent */
   verify(services: ConnectorServices, settings: Settings, input: VerifyInput): Promise<Proof>;
+  /** Tells a person what happened to their account. @throws send_refused | upstream_unavailable */
+  notify?(services: ConnectorServices, settings: Settings, notice: Notice): Promise<void>;
   /** What the provider reported of a message; undefined as long as it has not. A hint, never a proof. */
   delivery?(services: ConnectorServices, otp_id: string): Promise<'delivered' | 'failed' | undefined>;
   /** Takes such reports. @returns the provider's own form of thanks. @throws not_found for a stranger | bad_request */
@@ -208,6 +224,8 @@ export type Connectors = {
   report(name: string, input: ReportInput): Promise<object>;
   /** For whoever was told captcha_required. */
   challenge(): Promise<Record<string, unknown>>;
+  /** False when the channel is not set up, or tells nothing. @throws send_refused | upstream_unavailable */
+  notify(name: string, notice: Notice): Promise<boolean>;
   exchange(appid: string, input: { login_code: string }): Promise<Proof>;
   exchangePhone(appid: string, input: { phone_code: string; openid: string }): Promise<Proof>;
   /** Apps of exchange connectors that are configured and enabled. */

@@ -109,6 +109,14 @@ export function createConnectors(services: ConnectorServices): Connectors {
       return take(services, ...settings, input);
     },
     challenge: () => services.captcha.challenge(),
+    async notify(name, notice) {
+      const connector = connectors.find((known) => known.name === name);
+      if (connector?.kind !== 'form' || !connector.notify) return false;
+      const settings = await settingsOf(connector, name);
+      if (!settings) return false;
+      await connector.notify(services, ...settings, notice);
+      return true;
+    },
     async exchange(appid, input) {
       const [connector, settings] = await app(appid);
       return connector.exchange(services, settings, input);

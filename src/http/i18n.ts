@@ -20,6 +20,15 @@ export type I18n = {
   remember(ctx: Context, language: Language): void;
 };
 
+/** A moment as the company's customers read it: China has one time, whichever language they read in. */
+export function formatTime(language: Language, at: Date): string {
+  return new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, {
+    dateStyle: 'long',
+    timeStyle: 'short',
+    timeZone: 'Asia/Shanghai',
+  }).format(at);
+}
+
 const cookie = 'heyi_lang';
 
 export function createI18n({ https = false } = {}): I18n {

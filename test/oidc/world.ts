@@ -73,6 +73,7 @@ export function createOutside() {
       throw fail('not_found');
     },
     challenge: async () => ({ parameters: 'of a challenge' }),
+    notify: async () => false,
     redirects: async () => [],
     authorize: async () => Promise.reject(fail('connector_not_configured')),
     callback: async () => Promise.reject(fail('connector_not_configured')),

@@ -2,7 +2,7 @@
 import { defineConnector } from '../contract.ts';
 import { mailboxOf, maskEmail, parseEmail } from '../email-address.ts';
 import { codeTtl, startCode, verifyCode } from '../one-time-code.ts';
-import { codeMail } from './message.ts';
+import { codeMail, noticeMail } from './message.ts';
 import { type EmailSettings, emailSettings, sendMail } from './smtp.ts';
 
 export const email = defineConnector<EmailSettings>({
@@ -30,5 +30,10 @@ export const email = defineConnector<EmailSettings>({
   async verify(services, _settings, input) {
     const address = await verifyCode(services, 'email', input, mailboxOf);
     return { connector: 'email', identities: [{ kind: 'email', issuer: '', external_id: address }] };
+  },
+  async notify(services, settings, notice) {
+    const mail = { to: notice.to, message_id: notice.id, ...noticeMail(notice) };
+    const delivery = await sendMail(services, settings, mail);
+    if (delivery.result !== 'sent') throw delivery.error;
   },
 });
