@@ -37,19 +37,24 @@ async function seedConnectors({ connectors, sandboxUrl, smtpPort }: SeedOptions)
   await connectors.configure({ id: 'sms', connector: 'sms', settings: aliyun, source });
   const smtp = { host: '127.0.0.1', port: smtpPort, secure: false, from: 'Heyi <no-reply@heyi.localhost>' };
   await connectors.configure({ id: 'email', connector: 'email', settings: smtp, source });
-  const { appid, secret } = sandboxApps.miniprogram;
-  await connectors.configure({
-    id: `wechat-miniprogram:${appid}`,
-    connector: 'wechat-miniprogram',
-    settings: { appid, secret, open_platform: sandboxOpenPlatform, base_url: base.wechat_api },
-    source,
-  });
+  const app = (connector: string, { appid, secret }: { appid: string; secret: string }, more: object = {}) =>
+    connectors.configure({
+      id: `${connector}:${appid}`,
+      connector,
+      settings: { appid, secret, open_platform: sandboxOpenPlatform, base_url: base.wechat_api, ...more },
+      source,
+    });
+  await app('wechat-miniprogram', sandboxApps.miniprogram);
+  const page_url = base.wechat_open;
+  const script_url = `${base.wechat_res}/connect/zh_CN/htmledition/js/wxLogin.js`;
+  await app('wechat-web', sandboxApps.website, { page_url, script_url });
+  await app('wechat-official', sandboxApps.official_account, { page_url });
 }
 
 async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
   const services = { db, seal };
   const methods = ['sms', 'email'];
-  const website = [...methods, 'miniprogram-scan'];
+  const website = [...methods, 'wechat-web', 'wechat-official', 'miniprogram-scan'];
   await createClient(services, {
     ...demoWebsite,
     name: '山屿 Demo',

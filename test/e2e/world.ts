@@ -21,6 +21,7 @@ export type World = {
   sandboxPost(path: string, body: unknown): Promise<Record<string, unknown>>;
   /** What the management API knows, by the demo's machine client. */
   api(path: string): Promise<Record<string, unknown>>;
+  apiPost(path: string, body: unknown): Promise<Record<string, unknown>>;
 };
 
 export async function startWorld(): Promise<World> {
@@ -53,6 +54,16 @@ function describeWorld(heyi: string, sandbox: string, demo: string): World {
   const json = { accept: 'application/json', 'content-type': 'application/json' };
   const sandboxPost: World['sandboxPost'] = async (path, body) =>
     answered(await fetch(`${sandbox}${path}`, { method: 'POST', headers: json, body: JSON.stringify(body) }));
+  const asMachine = async () => {
+    const { access_token } = await answered(
+      await fetch(`${heyi}/token`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${btoa('demo-backend:demo-backend-secret')}` },
+        body: new URLSearchParams({ grant_type: 'client_credentials', resource: `${heyi}/api` }),
+      }),
+    );
+    return { authorization: `Bearer ${access_token}` };
+  };
   return {
     heyi,
     sandbox,
@@ -69,16 +80,15 @@ function describeWorld(heyi: string, sandbox: string, demo: string): World {
     async addPerson(nickname, phone) {
       return String((await sandboxPost('/people', { nickname, ...(phone && { phone }) })).person_id);
     },
-    async api(path) {
-      const { access_token } = await answered(
-        await fetch(`${heyi}/token`, {
+    api: async (path) => answered(await fetch(`${heyi}/api/v1${path}`, { headers: await asMachine() })),
+    apiPost: async (path, body) =>
+      answered(
+        await fetch(`${heyi}/api/v1${path}`, {
           method: 'POST',
-          headers: { authorization: `Basic ${btoa('demo-backend:demo-backend-secret')}` },
-          body: new URLSearchParams({ grant_type: 'client_credentials', resource: `${heyi}/api` }),
+          headers: { ...(await asMachine()), ...json },
+          body: JSON.stringify(body),
         }),
-      );
-      return answered(await fetch(`${heyi}/api/v1${path}`, { headers: { authorization: `Bearer ${access_token}` } }));
-    },
+      ),
   };
 }
 

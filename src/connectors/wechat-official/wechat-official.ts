@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { defineConnector } from '../contract.ts';
 import { pageSettings } from '../wechat/settings.ts';
-import { isInsideWechat, proofFromCode } from '../wechat/sign-in.ts';
+import { authorisePage, isInsideWechat, proofFromCode } from '../wechat/sign-in.ts';
 
 const name = 'wechat-official';
 
@@ -30,11 +30,10 @@ export const wechatOfficial = defineConnector<OfficialSettings>({
   callbackPath: ({ appid }) => `/wechat/${appid}/callback`,
   suits: (_settings, userAgent) => (isInsideWechat(userAgent) ? 'best' : 'no'),
   leadsTo: ({ page_url }) => [new URL(page_url).origin],
-  async authorize(_services, { appid, page_url, ...settings }, { state, redirect_uri, thorough }) {
+  async authorize(_services, settings, { state, redirect_uri, thorough }) {
     const scope = settings.scope === 'userinfo' || thorough ? 'snsapi_userinfo' : 'snsapi_base';
-    // WeChat matches the address by a pattern: this order, and the fragment.
-    const query = new URLSearchParams({ appid, redirect_uri, response_type: 'code', scope, state });
-    return { url: `${page_url}/connect/oauth2/authorize?${query}#wechat_redirect`, keep: {} };
+    const query = { appid: settings.appid, redirect_uri, response_type: 'code', scope, state };
+    return { url: authorisePage(settings, 'connect/oauth2/authorize', query), keep: {} };
   },
   callback: (services, settings, { query }) => proofFromCode(services, settings, { connector: name, query }),
 });

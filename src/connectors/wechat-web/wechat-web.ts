@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { defineConnector } from '../contract.ts';
 import { pageSettings, safeAddress } from '../wechat/settings.ts';
-import { isInsideWechat, proofFromCode } from '../wechat/sign-in.ts';
+import { authorisePage, isInsideWechat, proofFromCode } from '../wechat/sign-in.ts';
 
 const name = 'wechat-web';
 
@@ -35,8 +35,8 @@ export const wechatWeb = defineConnector<WebSettings>({
     const { appid, page_url, embedded, script_url } = settings;
     const lang = locale === 'en' ? 'en' : 'cn';
     const scope = 'snsapi_login';
-    const query = new URLSearchParams({ appid, redirect_uri, response_type: 'code', scope, state, lang });
-    const url = `${page_url}/connect/qrconnect?${query}#wechat_redirect`;
+    const query = { appid, redirect_uri, response_type: 'code', scope, state, lang };
+    const url = authorisePage(settings, 'connect/qrconnect', query);
     if (!embedded) return { url, keep: {} };
     // Theirs puts the address into one of its own as it is given.
     const options = { appid, scope, redirect_uri: encodeURIComponent(redirect_uri), state, lang, stylelite: 1 };

@@ -29,6 +29,11 @@ export function isInsideWechat(userAgent: string): boolean {
   return /\bMicroMessenger\//i.test(userAgent) && !/\bwxwork\//i.test(userAgent);
 }
 
+/** WeChat matches these addresses by a pattern: the order of the parameters is theirs, and so is the fragment. */
+export function authorisePage({ page_url }: { page_url: string }, path: string, query: Record<string, string>): string {
+  return `${page_url.replace(/\/+$/, '')}/${path}?${new URLSearchParams(query)}#wechat_redirect`;
+}
+
 /** Comma separated, as WeChat gives it. */
 const tellsMore = (scope: string) => /\bsnsapi_(login|userinfo)\b/.test(scope);
 
