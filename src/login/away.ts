@@ -7,6 +7,7 @@ import { findByIdentity } from '../subjects/subjects.ts';
 import { type Deps, seeOther, translatorOf } from './dependencies.ts';
 import { type Door, doorName, straightWay, wayCalled, waysOf } from './methods.ts';
 import { otherClickLeadsOn, proven } from './proven.ts';
+import { quietOf } from './quiet.ts';
 import { type Finished, finishRedirect, startRedirect } from './redirect.ts';
 import { limitedAddress, otherLanguage, sentenceOf, showStart, startLimit } from './start.ts';
 import { bindingOf } from './step.ts';
@@ -46,7 +47,7 @@ export async function leaveOrStay(ctx: Context, deps: Deps, visit: Visit, door: 
 
 /** Inside WeChat people go straight to it, once: who comes back without having signed in chooses. */
 export async function leftStraight(ctx: Context, deps: Deps, visit: Visit): Promise<boolean> {
-  if (visit.step.has_left) return false;
+  if (visit.step.has_left || quietOf(deps, visit)) return false;
   const door = straightWay(await waysOf(ctx, deps, visit), visit);
   if (door) await leaveOrStay(ctx, deps, visit, door);
   return door !== undefined;

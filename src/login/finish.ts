@@ -17,8 +17,9 @@ import type { Context } from '../http/server.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
-import { type Resolution, resolveSubject } from '../subjects/resolve.ts';
+import { type Resolution, type ResolveInput, resolveSubject } from '../subjects/resolve.ts';
 import { currentSubject, findByIdentity } from '../subjects/subjects.ts';
+import { deviceOf } from './device.ts';
 import { policyVersion } from './privacy.ts';
 import type { Visit } from './visit.ts';
 
@@ -28,16 +29,20 @@ export type FinishDependencies = {
   clock: Clock;
   log: Logger;
   jobs: Pick<Jobs, 'send'>;
+  config: { publicUrl: string };
   oidc: { provider: Provider };
 };
 
-export type Who = { proof: Proof } | { sub: string };
+/** `quiet`: a number that may have changed hands, proven before. `disown`: its old account was never this person's (rule 6). */
+export type Who = { proof: Proof; quiet?: Proof; disown?: true } | { sub: string };
 export type SignIn = { who: Who; method: string };
 
 /** True when this person has agreed to the policy in force, now or earlier, in whichever browser. */
 export async function policyIsAgreed({ db, seal }: FinishDependencies, visit: Visit, who: Who): Promise<boolean> {
   if (visit.step.agreement?.version === policyVersion()) return true;
   if ('sub' in who) return hasAgreed(db, who.sub, 'privacy');
+  // What the former owner of a number agreed to is nobody else's consent.
+  if (who.disown) return false;
   for (const identity of who.proof.identities) {
     const sub = await findByIdentity({ db, seal }, identity);
     if (sub && (await hasAgreed(db, sub, 'privacy'))) return true;
@@ -47,7 +52,7 @@ export async function policyIsAgreed({ db, seal }: FinishDependencies, visit: Vi
 
 /**
  * @returns the engine's address that leads on; undefined when the sign-in ended meanwhile in another tab.
- * @throws subject_suspended
+ * @throws subject_suspended | second_proof_needed
  */
 export async function finishSignIn(
   ctx: Context,
@@ -60,9 +65,7 @@ export async function finishSignIn(
   const channel = visit.client.channel ?? 'website';
   const context = { channel, client_id, ip, request_id };
   const resolution =
-    'proof' in who
-      ? await resolveSubject(deps, { proofs: [who.proof], create: true, context })
-      : await standing(deps, who.sub);
+    'proof' in who ? await resolveSubject(deps, resolving(ctx, deps, who, context)) : await standing(deps, who.sub);
   if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);
   await keepAgreement(ctx, deps, visit, resolution, channel);
   await recordAudit(deps.db, {
@@ -76,12 +79,28 @@ export async function finishSignIn(
     details: { method, channel, is_new: resolution.created },
   });
   await endOtherSession(ctx, deps, resolution.sub);
-  const amr = 'proof' in who ? (who.proof.amr ?? amrOf[method] ?? ['otp']) : elsewhere;
+  const amr = 'proof' in who ? amrOf(who, method) : elsewhere;
   return answer(ctx, deps.oidc.provider, { login: { accountId: resolution.sub, amr, remember: true } });
 }
 
-/** RFC 8176: a one-time code; by text message it is also "sms". */
-const amrOf: Record<string, string[]> = { sms: ['otp', 'sms'] };
+type Proven = Exclude<Who, { sub: string }>;
+
+function resolving(
+  ctx: Context,
+  { config }: FinishDependencies,
+  { proof, quiet, disown }: Proven,
+  context: ResolveInput['context'],
+): ResolveInput {
+  const device = deviceOf(ctx, { https: config.publicUrl.startsWith('https:') });
+  return { proofs: quiet ? [proof, quiet] : [proof], create: true, context, device, disown };
+}
+
+/** RFC 8176: a one-time code; by text message it is also "sms". A number that needed a second proof makes two. */
+function amrOf({ proof, quiet }: Proven, method: string): string[] {
+  const first = proof.amr ?? (method === 'sms' ? bySms : ['otp']);
+  return quiet ? [...new Set([...first, ...bySms])] : first;
+}
+const bySms = ['otp', 'sms'];
 /** Also there: more than one channel, and somebody was present at the other one. */
 const elsewhere = ['mca', 'user'];
 

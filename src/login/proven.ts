@@ -1,9 +1,11 @@
 /** From a proof to the way out of the sign-in: the policy is agreed to first, the page where that is done, and the end. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AppError } from '../errors.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
 import { finishSignIn, policyIsAgreed, type SignIn } from './finish.ts';
 import { policyTextHash, policyVersion, rememberAgreement } from './privacy.ts';
+import { askSecond, quietOf, withQuiet } from './quiet.ts';
 import { otherLanguage } from './start.ts';
 import { findInteraction, type Visit } from './visit.ts';
 
@@ -12,7 +14,8 @@ const provenMinutes = 15;
 
 export type Proven = SignIn & { masked_to: string };
 
-export async function proven(ctx: Context, deps: Deps, visit: Visit, what: Proven): Promise<void> {
+export async function proven(ctx: Context, deps: Deps, visit: Visit, { masked_to, ...one }: Proven): Promise<void> {
+  const what = { ...withQuiet(quietOf(deps, visit), one), masked_to };
   if (await policyIsAgreed(deps, visit, what.who)) return complete(ctx, deps, visit, what);
   const until = deps.clock.now().getTime() + provenMinutes * 60_000;
   visit.step.proven = { ...what, until };
@@ -47,8 +50,22 @@ export async function agree(ctx: Context, deps: Deps, visit: Visit, form: Form):
   await complete(ctx, deps, visit, waiting);
 }
 
-async function complete(ctx: Context, deps: Deps, visit: Visit, { who, method }: SignIn): Promise<void> {
-  const url = await finishSignIn(ctx, deps, visit, { who, method });
+/** "This was never me": a new account, to which the number goes over. */
+export async function disown(ctx: Context, deps: Deps, visit: Visit): Promise<void> {
+  const quiet = quietOf(deps, visit);
+  if (!quiet) return seeOther(ctx, visit.base);
+  const { proof, method, masked_to } = quiet;
+  await proven(ctx, deps, visit, { who: { proof, disown: true }, method, masked_to });
+}
+
+async function complete(ctx: Context, deps: Deps, visit: Visit, { who, method, masked_to }: Proven): Promise<void> {
+  let url: string | undefined;
+  try {
+    url = await finishSignIn(ctx, deps, visit, { who, method });
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'second_proof_needed') throw error;
+    return askSecond(ctx, deps, visit, { who, method, masked_to });
+  }
   const { step, uid } = visit;
   deps.steps.write(ctx, uid, { nonce: step.nonce, back: step.back, is_done: true });
   if (step.agreement) rememberAgreement(ctx, { https: deps.config.publicUrl.startsWith('https:') });

@@ -18,7 +18,8 @@ import { answer } from './finish.ts';
 import { createHandlers, type Handlers } from './handlers.ts';
 import { wayCalled } from './methods.ts';
 import { policyPurposes, policySections, policyVersion } from './privacy.ts';
-import { agree, showAgree } from './proven.ts';
+import { agree, disown, showAgree } from './proven.ts';
+import { startOver } from './quiet.ts';
 import { redirectCallback } from './redirect.ts';
 import { finishScan, followScan, showPicture, showScan, startScan } from './scan.ts';
 import { showStart, startMethod } from './start.ts';
@@ -67,6 +68,7 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     '/login/:uid/agree',
     posting((ctx, visit, form) => agree(ctx, deps, visit, form)),
   );
+  secondProof(router, handlers);
   scanPages(router, handlers);
   router.post('/login/:uid/:method', posting(choose));
   router.get(
@@ -90,6 +92,18 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
     posting((ctx, visit, form) => verify(ctx, deps, visit, form)),
   );
   return router;
+}
+
+/** A number that may have changed hands: the page itself is the first one, which asks for another proof meanwhile. */
+function secondProof(router: Router<RequestState>, { deps, posting }: Handlers): void {
+  router.post(
+    '/login/:uid/never-mine',
+    posting((ctx, visit) => disown(ctx, deps, visit)),
+  );
+  router.post(
+    '/login/:uid/start-over',
+    posting((ctx, visit) => startOver(ctx, deps, visit)),
+  );
 }
 
 /** A mini-program code on a computer's screen. */

@@ -7,6 +7,7 @@ import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
 import { type Door, doorName, type Method, type Scan, slugOf, type Way, waysOf } from './methods.ts';
 import { browserHasAgreed, policyTextHash, policyVersion } from './privacy.ts';
+import { quietOf } from './quiet.ts';
 import { bindingOf, type Pending } from './step.ts';
 import type { Visit } from './visit.ts';
 import { duration } from './wait.ts';
@@ -44,7 +45,8 @@ export async function newCaptcha({ connectors }: Deps, form: Form): Promise<Capt
 }
 
 export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?: Problem): Promise<void> {
-  const ways = await waysOf(ctx, deps, visit);
+  const quiet = quietOf(deps, visit);
+  const ways = (await waysOf(ctx, deps, visit)).filter(({ name }) => name !== quiet?.method);
   const methods = ways.filter((way) => way.kind === 'form');
   const doors = ways.filter((way) => way.kind === 'redirect');
   const scans = ways.filter((way) => way.kind === 'scan');
@@ -56,6 +58,7 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
   const t = translatorOf(ctx, deps);
   deps.render(ctx, 'login/start', {
     base,
+    quiet: quiet && { masked_to: quiet.masked_to, is_alone: !ways.length },
     client: client.name,
     languageUrl: otherLanguage(ctx, deps, base),
     privacy: mustAgree(ctx, visit) ? policyVersion() : undefined,

@@ -4,6 +4,7 @@
  * of the page has no such cookie and can use neither the code nor the proof (threats A30, B4).
  */
 import { randomBytes } from 'node:crypto';
+import type { Proof } from '../connectors/contract.ts';
 import type { Context } from '../http/server.ts';
 import type { Seal } from '../seal.ts';
 import type { SignIn } from './finish.ts';
@@ -26,6 +27,9 @@ export type Pending = {
   wrong_tries: number;
 };
 
+/** A number that may have changed hands: proven, and waiting for a second proof. */
+export type Quiet = { proof: Proof; method: string; masked_to: string; until: number };
+
 export type Step = {
   nonce: string;
   back?: WayBack | undefined;
@@ -35,6 +39,7 @@ export type Step = {
   proven?: (SignIn & { masked_to: string; until: number }) | undefined;
   /** The mini-program code that is shown: its ticket, known to this browser and to whoever scans it. */
   scan?: { ticket: string; appid: string; method: string } | undefined;
+  quiet?: Quiet | undefined;
   /** Was sent to somebody else's page: whoever comes back unproven is not sent there again by itself. */
   has_left?: true;
   is_done?: true;
