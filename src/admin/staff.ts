@@ -10,9 +10,7 @@ import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { Seal } from '../seal.ts';
 import { findByIdentity, identitiesOf } from '../subjects/subjects.ts';
-
-export const roles = ['owner', 'admin', 'support', 'marketing', 'privacy', 'viewer'] as const;
-export type Role = (typeof roles)[number];
+import type { Role } from './permissions.ts';
 
 type Services = { db: Database; seal: Seal };
 

@@ -1,5 +1,6 @@
 /** `heyi admin grant`: a role in the staff console, also when the last owner has lost their way in. */
-import { grantByEmail, type Role, roles } from '../admin/staff.ts';
+import { type Role, roles } from '../admin/permissions.ts';
+import { grantByEmail } from '../admin/staff.ts';
 import { type Command, usageError, withDatabase } from './command.ts';
 
 export const adminGrant: Command = {

@@ -83,14 +83,14 @@ describe('before there is an owner', () => {
 describe('staff by e-mail', () => {
   it('gets the role at once when the person is known, and may lose it again by another grant', async () => {
     const sub = await person('known@example.com');
-    expect(await grantByEmail(services, 'Known@Example.com', 'support')).toEqual({ sub, pending: false });
-    expect(await roleOf(db, sub)).toBe('support');
+    expect(await grantByEmail(services, 'Known@Example.com', 'operator')).toEqual({ sub, pending: false });
+    expect(await roleOf(db, sub)).toBe('operator');
     await grantByEmail(services, 'known@example.com', 'viewer');
     expect(await roleOf(db, sub)).toBe('viewer');
   });
 
   it('waits for a person who has not signed in yet, and keeps no e-mail in clear meanwhile', async () => {
-    expect(await grantByEmail(services, 'later@example.com', 'admin')).toEqual({ sub: null, pending: true });
+    expect(await grantByEmail(services, 'later@example.com', 'operator')).toEqual({ sub: null, pending: true });
     expect(JSON.stringify(await db('staff_invitations'))).not.toContain('later@');
   });
 });
