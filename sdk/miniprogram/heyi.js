@@ -18,6 +18,7 @@ const { createSession } = require('./session.js');
 const { createSides } = require('./sides.js');
 const { createTracker } = require('./tracker.js');
 const { createHttp } = require('./http.js');
+const { solveCaptcha } = require('./captcha.js');
 
 function createHeyi({ issuer, clientId, writeKey, channel = 'miniprogram' }) {
   const base = issuer.replace(/\/$/, '');
@@ -54,9 +55,19 @@ function createHeyi({ issuer, clientId, writeKey, channel = 'miniprogram' }) {
       }
     },
 
-    /** Sends a one-time code. Resolves to { otp_id, resend_after, expires_in }, the same for known and unknown. */
-    sendCode({ channel: by = 'sms', to }) {
-      return http.postJson(`${base}/otp`, { client_id: clientId, channel: by, to });
+    /**
+     * Sends a one-time code. Resolves to { otp_id, resend_after, expires_in }, the same for known and unknown. When Heyi asks for
+     * a captcha first, it is solved on the way: that takes a few seconds, and the person does nothing.
+     */
+    async sendCode({ channel: by = 'sms', to }) {
+      const asked = { client_id: clientId, channel: by, to };
+      try {
+        return await http.postJson(`${base}/otp`, asked);
+      } catch (error) {
+        if (error.code !== 'captcha_required' || !error.captcha) throw error;
+        const captcha = await solveCaptcha(error.captcha);
+        return http.postJson(`${base}/otp`, Object.assign({ captcha }, asked));
+      }
     },
 
     /** By the code that was sent; links this WeChat user in the same step unless `linkWechat` is false. */

@@ -32,7 +32,12 @@ function failure({ statusCode, data }) {
   const inner = body.error && typeof body.error === 'object' ? body.error : undefined;
   const code = inner ? inner.code : body.error || 'unexpected';
   const message = (inner ? inner.message : body.error_description) || `HTTP ${statusCode}`;
-  return Object.assign(new Error(message), { code, reason: body.error_reason, status: statusCode });
+  return Object.assign(new Error(message), {
+    code,
+    reason: body.error_reason,
+    status: statusCode,
+    captcha: body.captcha,
+  });
 }
 
 module.exports = { createHttp, failure };

@@ -61,10 +61,12 @@ export function createProofOfWork({ seal, limits, clock }: { seal: Seal; limits:
   };
 }
 
+/** As ALTCHA's own clients send it, in base64; as plain JSON from programs that have no base64. */
 function readPayload(text: string) {
   if (text.length > longest) return undefined;
   try {
-    return payload.safeParse(JSON.parse(Buffer.from(text, 'base64').toString('utf8'))).data;
+    const json = text.startsWith('{') ? text : Buffer.from(text, 'base64').toString('utf8');
+    return payload.safeParse(JSON.parse(json)).data;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { createRequire } from 'node:module';
+import { describe, expect, it, vi } from 'vitest';
 import { createProofOfWork } from '../../src/connectors/captcha.ts';
 import { createDatabase } from '../../src/database.ts';
 import { createLimits } from '../../src/http/limits.ts';
@@ -79,5 +80,34 @@ describe('B7: the captcha of our own', () => {
     ['a megabyte', 'A'.repeat(1_000_000)],
   ])('refuses %s without a fault', async (_what, solution) => {
     expect(await captcha.verify(solution)).toBe(false);
+  });
+});
+
+describe('in a mini-program', () => {
+  const { createHeyi } = createRequire(import.meta.url)('../../sdk/miniprogram/heyi.js');
+
+  it('the SDK solves it on the way, without a hash function or base64 of its own', async () => {
+    const requests: Record<string, string>[] = [];
+    const storage = new Map<string, unknown>();
+    const answer = async (data: Record<string, string>) => {
+      requests.push(data);
+      if (data.captcha && (await captcha.verify(data.captcha)))
+        return { statusCode: 200, data: { otp_id: 'sms_1', resend_after: 60, expires_in: 300 } };
+      return { statusCode: 400, data: { error: 'captcha_required', captcha: await captcha.challenge() } };
+    };
+    vi.stubGlobal('wx', {
+      getStorageSync: (key: string) => storage.get(key) ?? '',
+      setStorageSync: (key: string, value: unknown) => void storage.set(key, value),
+      removeStorageSync: (key: string) => void storage.delete(key),
+      request: ({ data, success }: { data: Record<string, string>; success(answer: object): void }) =>
+        void answer(data).then(success),
+    });
+    const heyi = createHeyi({ issuer: 'https://id.example.com', clientId: 'mini', writeKey: 'key' });
+    expect(await heyi.sendCode({ to: '+8613800138000' })).toMatchObject({ otp_id: 'sms_1' });
+    expect(requests).toMatchObject([
+      { to: '+8613800138000' },
+      { to: '+8613800138000', captcha: expect.stringMatching(/^\{/) },
+    ]);
+    vi.unstubAllGlobals();
   });
 });
