@@ -16,8 +16,8 @@ import {
   readCaseRow,
 } from './case-store.ts';
 import { subjectsOnSameDevices } from './devices.ts';
-import { type Merge, type MergeServices, mergeSubjects } from './merge.ts';
-import { membersOf } from './merge-store.ts';
+import { type Merge, type MergeServices, mergeOf, mergeSubjects } from './merge.ts';
+import { membersOf, readMergeRow } from './merge-store.ts';
 import { readSubject } from './store.ts';
 
 /** Without the identity itself: its kind and issuer say what was proven. */
@@ -81,10 +81,17 @@ export async function decideCase(services: MergeServices, decision: Decision): P
     if (!row) throw fail('not_found');
     const wanted = decision.decision === 'merge' ? 'merged' : 'dismissed';
     if (row.status !== 'open' && row.status !== wanted) throw fail('case_decided');
+    if (row.status !== 'open') return { case: await caseOf(trx, row), ...(await decidedMerge(trx, row)) };
     const merge = wanted === 'merged' ? await mergeCase({ ...services, db: trx }, row, decision) : undefined;
-    if (row.status === 'open') await close(trx, row, decision, merge);
+    await close(trx, row, decision, merge);
     return { case: await readCase(trx, row.id), ...(merge && { merge }) };
   });
+}
+
+/** Not merged again: it may have been undone meanwhile, and a repeated request must not bring it back. */
+async function decidedMerge(trx: Knex, { merge_id }: CaseRow): Promise<{ merge?: Merge }> {
+  const row = merge_id ? await readMergeRow(trx, merge_id) : undefined;
+  return row ? { merge: mergeOf(row) } : {};
 }
 
 async function mergeCase(services: MergeServices, row: CaseRow, decision: Decision): Promise<Merge> {
@@ -93,18 +100,15 @@ async function mergeCase(services: MergeServices, row: CaseRow, decision: Decisi
   if (survivor !== current.subject && survivor !== current.other)
     throw fail('invalid_fields', { fields: { survivor: 'is one of the two subjects of the case' } });
   const absorbed = survivor === current.subject ? current.other : current.subject;
-  // Merged meanwhile, by this case or another way: the merge that made them one is the answer.
-  if (survivor === absorbed && row.merge_id && row.survivor_id)
-    return mergeSubjects(services, {
-      survivor: row.survivor_id,
-      absorbed: row.survivor_id === row.subject_id ? row.other_subject_id : row.subject_id,
-      ...basisOf(decision, row.id),
-    });
-  return mergeSubjects(services, { survivor, absorbed, ...basisOf(decision, row.id) });
-}
-
-function basisOf({ reason, keep, actor, allowStaff }: Decision, case_id: string) {
-  return { reason, basis: 'staff' as const, actor, case_id, ...(keep && { keep }), ...(allowStaff && { allowStaff }) };
+  const { reason, keep, actor, allowStaff } = decision;
+  const basis = { reason, basis: 'staff' as const, actor, case_id: row.id };
+  return mergeSubjects(services, {
+    survivor,
+    absorbed,
+    ...basis,
+    ...(keep && { keep }),
+    ...(allowStaff && { allowStaff }),
+  });
 }
 
 async function close(trx: Knex.Transaction, row: CaseRow, { reason, actor }: Decision, merge?: Merge): Promise<void> {

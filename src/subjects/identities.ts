@@ -5,8 +5,7 @@ import { publish } from '../outbox.ts';
 import type { Seal } from '../seal.ts';
 import { type Actor, type Notice, notify, recordFor, type SendJobs } from './actor.ts';
 import { hintOf, keyOf, maskIdentity, sealExternalId } from './identity-key.ts';
-import { forgetIdentity } from './merge-store.ts';
-import { deleteIdentity, identitiesOfSubject, insertIdentity } from './store.ts';
+import { deleteIdentity, identitiesOfSubject, insertIdentity, settleCurrent } from './store.ts';
 
 export type IdentityServices = { trx: Knex.Transaction; seal: Seal; jobs: SendJobs };
 
@@ -48,8 +47,8 @@ export async function detach(
   // What was taken away hears of it too; a number that changed hands is a stranger's by now.
   const former = what === 'identity_unlinked' && row.sealed !== null ? { former: row.sealed } : {};
   await notify({ trx, jobs }, { sub, what, kind, hint: hintOf(seal, row), ...former });
-  await forgetIdentity(trx, identity_id);
   await deleteIdentity(trx, identity_id);
+  await settleCurrent(trx, [sub]);
   const details = { identity_id, kind, issuer, ...(reason && { reason }) };
   await recordFor(trx, actor, {
     action: what === 'phone_detached' ? 'identity.disowned' : 'identity.unlinked',

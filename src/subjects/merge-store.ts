@@ -88,39 +88,24 @@ export async function recordEffect(trx: Knex, merge_id: string, effect: Effect, 
     await trx('merge_identities').insert(identity_ids.map((identity_id) => ({ merge_id, identity_id, effect })));
 }
 
-export async function affected(db: Knex, merge_id: string, effect: Effect): Promise<string[]> {
-  const rows = await db('merge_identities').select('identity_id').where({ merge_id, effect });
+export async function movedBy(db: Knex, merge_id: string): Promise<string[]> {
+  const rows = await db('merge_identities').select('identity_id').where({ merge_id, effect: 'moved' });
   return rows.map(({ identity_id }) => identity_id);
 }
 
 /** An undo takes its identities out of the later merges that carried them on: undoing those must not move them a second time. */
-export async function forgetEffect(
-  trx: Knex,
-  merge_ids: string[],
-  effect: Effect,
-  identity_ids: string[],
-): Promise<void> {
+export async function forgetMoves(trx: Knex, merge_ids: string[], identity_ids: string[]): Promise<void> {
   await trx('merge_identities')
     .whereIn('merge_id', merge_ids)
     .whereIn('identity_id', identity_ids)
-    .where({ effect })
+    .where({ effect: 'moved' })
     .delete();
 }
 
-/** With an identity that is taken away. */
-export async function forgetIdentity(trx: Knex, identity_id: string): Promise<void> {
-  await trx('merge_identities').where({ identity_id }).delete();
-}
-
-/** Those of these identities that no other standing merge put second. */
-export async function noLongerSuperseded(trx: Knex, identity_ids: string[]): Promise<string[]> {
-  const { rows } = await trx.raw(
-    `select i as id from unnest(?::uuid[]) as i
-      where not exists (select from merge_identities e join merges m on m.id = e.merge_id
-                         where e.identity_id = i and e.effect = 'superseded' and m.undone_at is null)`,
-    [identity_ids],
-  );
-  return rows.map(({ id }: { id: string }) => id);
+export async function setFilled(trx: Knex, id: string, filled: Filled): Promise<void> {
+  await trx('merges')
+    .where({ id })
+    .update({ filled: JSON.stringify(filled) });
 }
 
 /** All that led to the absorbed one leads to the survivor now: an alias always points at a standing subject. */

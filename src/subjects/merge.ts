@@ -238,7 +238,7 @@ export async function mergeLocked(
   });
   await recordEffect(trx, merge.id, 'moved', await moveIdentities(trx, { from: absorbed, to: survivor }));
   const second = conflicts.flatMap((conflict) => putSecond(conflict, keep));
-  await supersede(trx, second, true);
+  await supersede(trx, second);
   await recordEffect(trx, merge.id, 'superseded', second);
   await setProfile(trx, survivor, filled);
   await addAlias(trx, merge);
@@ -265,11 +265,11 @@ function fillsOf(into: ProfileOf, from: ProfileOf): Filled {
 
 type ProfileOf = Pick<SubjectRow, 'nickname' | 'picture' | 'locale'>;
 
-/** One stays current: the one that was chosen, else the survivor's newest. */
+/** One side stays current: that of the one that was chosen, else the survivor's. What each side had before stays as it was. */
 function putSecond({ ours, theirs }: Contested, keep: string[]): string[] {
-  const all = [...ours, ...theirs];
-  const chosen = all.find(({ id }) => keep.includes(id)) ?? ours.at(-1);
-  return all.filter((row) => row !== chosen).map(({ id }) => id);
+  const isChosen = ({ id }: IdentityRow) => keep.includes(id);
+  const second = theirs.some(isChosen) && !ours.some(isChosen) ? ours : theirs;
+  return second.map(({ id }) => id);
 }
 
 async function tell(telling: { trx: Knex.Transaction; jobs: SendJobs }, merge: MergeRow, actor: Actor): Promise<void> {

@@ -102,7 +102,9 @@ async function settledSubject(
     return undefined;
   if (owners.every(({ is_quiet }) => is_quiet) && !(await isKnown(db, first.subject_id, device))) return undefined;
   assertStanding(first);
-  if (owners.some((owner) => !owner.used_recently)) await touch(db, first.subject_id, keys);
+  // A merge at the same moment locks the same rows: whoever loses tries again.
+  if (owners.some((owner) => !owner.used_recently))
+    await inTransaction(db, (trx) => touch(trx, first.subject_id, keys));
   return {
     sub: first.subject_id,
     created: false,

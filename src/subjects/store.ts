@@ -85,6 +85,11 @@ export async function setProfile(trx: Knex, sub: string, fields: ProfileFields):
   if (Object.keys(fields).length) await trx('subjects').where({ id: sub }).update(fields);
 }
 
+/** Of this very row, also when another subject stands for it. */
+export async function ownProfile(db: Knex, sub: string): Promise<ProfileFields> {
+  return (await db('subjects').where({ id: sub }).first('nickname', 'picture', 'locale')) ?? {};
+}
+
 export async function insertIdentity(
   trx: Knex,
   identity: IdentityKey & { subject_id: string; sealed: string | null },
@@ -110,11 +115,25 @@ export async function moveIdentities(
   return rows.map(({ id }) => id);
 }
 
-export async function supersede(trx: Knex, ids: string[], isSuperseded: boolean): Promise<void> {
-  if (!ids.length) return;
-  await trx('identities')
-    .whereIn('id', ids)
-    .update({ superseded_at: isSuperseded ? trx.fn.now() : null });
+export async function supersede(trx: Knex, ids: string[]): Promise<void> {
+  if (ids.length) await trx('identities').whereIn('id', ids).update({ superseded_at: trx.fn.now() });
+}
+
+/**
+ * Of each kind and issuer that a subject holds one is current. Where the current one left, by an undo or because it was taken away,
+ * what was put second last is current again: until then it was.
+ */
+export async function settleCurrent(trx: Knex.Transaction, subs: string[]): Promise<void> {
+  await trx.raw(
+    `with held as (
+       select id, superseded_at, bool_or(superseded_at is null) over same as has_current, max(superseded_at) over same as latest
+         from identities where subject_id = any (?::uuid[])
+       window same as (partition by subject_id, kind, issuer)
+     )
+     update identities i set superseded_at = null
+       from held h where h.id = i.id and not h.has_current and h.superseded_at = h.latest`,
+    [subs],
+  );
 }
 
 /** Both times are read by the rule for numbers that changed hands, so every sign-in writes them (within ten minutes once). */

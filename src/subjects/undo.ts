@@ -14,28 +14,29 @@ import { type Actor, endEverywhere, notify, recordFor, type SendJobs } from './a
 import { hintOf } from './identity-key.ts';
 import { type MergeServices, mergeOf } from './merge.ts';
 import {
-  affected,
-  forgetEffect,
+  type Filled,
+  forgetMoves,
   lockMerge,
   type MergeRow,
   markUndone,
   membersOf,
   mergesAbove,
   mergesOfSubjects,
-  noLongerSuperseded,
+  movedBy,
   readMergeRow,
   removeAlias,
+  setFilled,
 } from './merge-store.ts';
 import {
   type IdentityRow,
   identitiesOfSubject,
   lockSubjects,
   moveIdentities,
-  type ProfileFields,
+  ownProfile,
   readSubject,
   setProfile,
   setStatus,
-  supersede,
+  settleCurrent,
 } from './store.ts';
 
 type Shown = { id: string; kind: IdentityKind; issuer: string; hint: string };
@@ -64,7 +65,7 @@ export async function previewUndo({ db, seal }: { db: Knex; seal: Seal }, merge_
 
 async function planOf({ db, seal }: { db: Knex; seal: Seal }, merge: MergeRow): Promise<UndoPreview> {
   const root = (await readSubject(db, merge.survivor_id))?.subject_id ?? merge.survivor_id;
-  const moved = new Set(await affected(db, merge.id, 'moved'));
+  const moved = new Set(await movedBy(db, merge.id));
   const rows = await identitiesOfSubject(db, merge.undone_at ? merge.absorbed_id : root);
   const returned = rows.filter(({ id }) => moved.has(id));
   const shown = (row: IdentityRow): Shown => ({
@@ -107,7 +108,6 @@ export async function undoMerge(
       });
     await giveBack(trx, merge, plan, above);
     const undone = await markUndone(trx, merge.id, actor, reason);
-    await settleSecond(trx, merge.id);
     await tell({ trx, jobs }, undone, plan, actor, reason);
     return { ...plan, undone_at: undone.undone_at };
   });
@@ -126,23 +126,27 @@ async function lockTree(trx: Knex.Transaction, merge: MergeRow): Promise<MergeRo
 async function giveBack(trx: Knex.Transaction, merge: MergeRow, plan: UndoPreview, above: MergeRow[]): Promise<void> {
   const ids = plan.returned.map(({ id }) => id);
   await moveIdentities(trx, { from: plan.survivor, to: merge.absorbed_id, only: ids });
-  const later = above.map(({ id }) => id);
-  await forgetEffect(trx, later, 'moved', ids);
-  await forgetEffect(trx, later, 'superseded', ids);
+  await forgetMoves(
+    trx,
+    above.map(({ id }) => id),
+    ids,
+  );
   await removeAlias(trx, merge);
   await setStatus(trx, merge.absorbed_id, 'active');
-  const survivor = await readSubject(trx, merge.survivor_id);
-  const taken: ProfileFields = {};
-  for (const field of ['nickname', 'picture', 'locale'] as const) {
-    // Changed since by the person: theirs.
-    if (merge.filled[field] !== undefined && survivor?.[field] === merge.filled[field]) taken[field] = null;
-  }
-  await setProfile(trx, merge.survivor_id, taken);
+  await settleCurrent(trx, [plan.survivor, merge.absorbed_id]);
+  for (const field of ['nickname', 'picture', 'locale'] as const) await takeBack(trx, field, [merge, ...above]);
 }
 
-/** What this merge put second is current again, unless another one put it second too. */
-async function settleSecond(trx: Knex.Transaction, merge_id: string): Promise<void> {
-  await supersede(trx, await noLongerSuperseded(trx, await affected(trx, merge_id, 'superseded')), false);
+/** What the survivor lacked and took over, and whoever took it over from them in turn. */
+async function takeBack(trx: Knex.Transaction, field: keyof Filled, [merge, ...above]: MergeRow[]): Promise<void> {
+  const value = merge?.filled[field];
+  for (const { id, survivor_id, filled } of merge && value ? [merge, ...above] : []) {
+    if (filled[field] !== value) return;
+    // Changed since by the person: theirs.
+    if ((await ownProfile(trx, survivor_id))[field] === value) await setProfile(trx, survivor_id, { [field]: null });
+    const { [field]: _, ...rest } = filled;
+    if (id !== merge?.id) await setFilled(trx, id, rest);
+  }
 }
 
 async function tell(
