@@ -60,6 +60,7 @@ async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
     name: '山屿 Demo',
     redirect_uris: [`${demoUrl}/callback`],
     post_logout_redirect_uris: [`${demoUrl}/`, `${demoUrl}/signed-out`],
+    backchannel_logout_uri: `${demoUrl}/backchannel-logout`,
     grant_types: ['authorization_code', 'refresh_token'],
     methods: website,
     channel: 'website',

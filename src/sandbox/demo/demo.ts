@@ -5,7 +5,11 @@
 import type { AppError } from '../../errors.ts';
 import { type Context, createKoa, type Listener, listen } from '../../http/server.ts';
 import { localHost } from '../guard.ts';
+import { backchannelRoutes } from './backchannel.ts';
 import { createHeyiApi } from './heyi-api.ts';
+import { identityRoutes } from './identities.ts';
+import { createIdentityApi } from './identity-api.ts';
+import { createManagement } from './management.ts';
 import { miniprogramRoutes } from './miniprogram.ts';
 import { createPages, demoAssets, demoPolicy } from './pages.ts';
 import { panelRoutes } from './panel.ts';
@@ -36,7 +40,15 @@ export function createDemo(options: DemoOptions): Demo {
       koa.use(demoPolicy(settings));
       koa.use(demoAssets());
       koa.use(keepBound(parts));
-      for (const routes of [shopRoutes, signInRoutes, panelRoutes, miniprogramRoutes]) koa.use(routes(parts).routes());
+      for (const routes of [
+        shopRoutes,
+        signInRoutes,
+        panelRoutes,
+        miniprogramRoutes,
+        identityRoutes,
+        backchannelRoutes,
+      ])
+        koa.use(routes(parts).routes());
       // "localhost" may be ::1 or 127.0.0.1 to a browser; Chromium and the others try both.
       listener = await listen(koa, { port: settings.port, host: '127.0.0.1' });
       // Port 0 took a free one: the parts read the address only when a request comes.
@@ -55,6 +67,7 @@ function createParts(settings: Settings): Parts {
   const { clock, log } = settings;
   const sessions = createSessions({ clock, dataDir: settings.dataDir });
   const provider = createProvider(settings);
+  const manage = createManagement(settings, provider);
   return {
     settings,
     clock,
@@ -62,7 +75,8 @@ function createParts(settings: Settings): Parts {
     sessions,
     provider,
     pages: createPages(settings, sessions),
-    api: createHeyiApi(settings, provider),
+    api: createHeyiApi(settings, manage),
+    identities: createIdentityApi(manage),
   };
 }
 

@@ -2,7 +2,7 @@
 import { request } from 'undici';
 import { z } from 'zod';
 import { fail } from '../../errors.ts';
-import type { Provider } from './provider.ts';
+import type { Manage } from './management.ts';
 import type { Settings } from './settings.ts';
 
 export type TimelineEvent = z.infer<typeof eventSchema>;
@@ -26,18 +26,7 @@ const eventSchema = z.object({
 });
 const timelineSchema = z.object({ data: z.array(eventSchema) });
 
-export function createHeyiApi({ issuer, serverKey }: Settings, provider: Provider): HeyiApi {
-  const get = async (path: string): Promise<unknown> => {
-    for (const isLast of [false, true]) {
-      const headers = { authorization: `Bearer ${await provider.machineToken()}` };
-      const answer = await request(`${issuer}${path}`, { headers, headersTimeout: 10_000 });
-      if (answer.statusCode === 200) return answer.body.json();
-      await answer.body.dump();
-      // A token of before Heyi's restart with other keys: ask for a new one, once.
-      if (answer.statusCode !== 401 || isLast) throw fail('upstream_unavailable');
-      provider.forgetMachineToken();
-    }
-  };
+export function createHeyiApi({ issuer, serverKey }: Settings, manage: Manage): HeyiApi {
   const post = async (event: ServerEvent): Promise<number> => {
     const answer = await request(`${issuer}/v1/batch`, {
       method: 'POST',
@@ -53,8 +42,8 @@ export function createHeyiApi({ issuer, serverKey }: Settings, provider: Provide
   };
   return {
     async timeline(sub, limit) {
-      const path = `/api/v1/subjects/${encodeURIComponent(sub)}/events?limit=${limit}`;
-      return timelineSchema.parse(await get(path)).data;
+      const path = `/subjects/${encodeURIComponent(sub)}/events?limit=${limit}`;
+      return timelineSchema.parse(await manage('GET', path)).data;
     },
     async send(event) {
       for (const waitMs of [0, 300, 1500]) {

@@ -2,6 +2,7 @@
 import type { Clock } from '../../clock.ts';
 import type { Logger } from '../../log.ts';
 import type { HeyiApi } from './heyi-api.ts';
+import type { IdentityApi } from './identity-api.ts';
 import type { Pages } from './pages.ts';
 import type { Provider } from './provider.ts';
 import type { Sessions } from './sessions.ts';
@@ -15,4 +16,5 @@ export type Parts = {
   sessions: Sessions;
   provider: Provider;
   api: HeyiApi;
+  identities: IdentityApi;
 };

@@ -100,7 +100,7 @@ export function createProvider(settings: Settings): Provider {
       if (machineToken && machineToken.until > clock.now().getTime()) return machineToken.value;
       const tokens = await oidc.clientCredentialsGrant(await backend(), {
         resource: `${issuer}/api`,
-        scope: 'subjects:read',
+        scope: 'subjects:read subjects:write',
       });
       const seconds = Math.max(0, (tokens.expires_in ?? 60) - 60);
       machineToken = { value: tokens.access_token, until: clock.now().getTime() + seconds * 1000 };

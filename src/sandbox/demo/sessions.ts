@@ -44,6 +44,8 @@ export type Session = {
   person?: Person;
   /** Subject of the mini-program beside the page, proven by its access token. */
   miniprogram_sub?: string;
+  /** Subs this browser has been, newest first: an absorbed one can still be asked for. */
+  seen_subs?: string[];
   /** A sentence for the next page, by locale key. */
   notice?: string;
 };
@@ -55,6 +57,8 @@ export type Sessions = {
   renew(ctx: Context): void;
   /** Forgets the session of this browser. */
   end(ctx: Context): void;
+  /** Signs this person out of every browser; how many that were. */
+  endOf(sub: string): number;
   save(): void;
 };
 
@@ -104,6 +108,14 @@ export function createSessions({ clock, dataDir }: { clock: Clock; dataDir: stri
       sessions.delete(keyOf(cookieOf(ctx) ?? ''));
       ctx.state = Object.assign(ctx.state, { demo_session: '' });
       ctx.cookies.set(cookie, null, { overwrite: true });
+    },
+    endOf(sub) {
+      const theirs = [...sessions.values()].filter(({ person }) => person?.sub === sub);
+      for (const session of theirs) {
+        delete session.person;
+        session.notice = 'ended';
+      }
+      return theirs.length;
     },
     save() {
       if (file) write(file, sessions);
