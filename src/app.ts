@@ -39,6 +39,7 @@ import { handleProfileJobs } from './profiles/profile.ts';
 import { assertSameSecret, createSeal } from './seal.ts';
 import { keyOf } from './subjects/identity-key.ts';
 import { findByIdentity } from './subjects/subjects.ts';
+import { wechatPushRoutes } from './wechat-push/routes.ts';
 
 export type Address = { name: string; url: string };
 type RunningSandbox = { addresses: Address[]; stop(): Promise<void> };
@@ -82,6 +83,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const ending = new AbortController();
   const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
   const health = createHealth({ db });
+  const metrics = config.metricsPort === undefined ? undefined : createMetrics();
   let listener: Listener | undefined;
   const fetchSelf = selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port });
   const routers = [
@@ -124,6 +126,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       jobs,
       ending: ending.signal,
     }),
+    wechatPushRoutes({ db, seal, clock, log, jobs, countForward: (outcome) => metrics?.countForward(outcome) }),
     accountRoutes({
       db,
       seal,
@@ -141,7 +144,6 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
     }),
     adminRoutes({ db, seal, clock, csrf, render, publicUrl, fetchSelf }),
   ];
-  const metrics = config.metricsPort === undefined ? undefined : createMetrics();
   if (metrics) koa.use(metrics.observe);
   koa.use(staticFiles);
   for (const router of config.roles.web ? routers : [health.router])

@@ -203,6 +203,18 @@ function storedSettings(seal: Seal, connector: Connector, { settings_sealed }: C
   return checkSettings(connector, stored, { allowUnknown: true });
 }
 
+/** Those that are enabled and whose settings this version can use. `wanted` looks at the id, before anything is opened. */
+export async function enabledInstances(
+  { db, seal }: { db: Database; seal: Seal },
+  wanted: (id: string) => boolean,
+): Promise<{ id: string; connector: string; settings: Record<string, unknown> }[]> {
+  return (await allConnectors(db)).flatMap((row) => {
+    const connector = connectors.find(({ name }) => name === row.connector);
+    const stored = row.is_enabled && connector && wanted(row.id) && storedSettings(seal, connector, row);
+    return stored && 'settings' in stored ? [{ id: row.id, connector: row.connector, settings: stored.settings }] : [];
+  });
+}
+
 // For operators: the management API and the command line.
 
 /** Who sets something up, for the audit record. */

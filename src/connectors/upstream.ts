@@ -12,13 +12,13 @@ export type UpstreamRequest = {
   url: URL;
   method: 'GET' | 'POST';
   headers?: Record<string, string>;
-  body?: string;
+  body?: string | Buffer;
   /** Shared by the attempts of one call, so that retries do not add up to more than the caller waits for. */
   signal: AbortSignal;
 };
 
 export type UpstreamAnswer =
-  | { ok: true; status: number; text: string; bytes: Buffer }
+  | { ok: true; status: number; text: string; bytes: Buffer; type: string }
   /** `reason` is a short code such as ECONNRESET; `arrived` is false only when the request was certainly never sent. */
   | { ok: false; reason: string; arrived: boolean };
 
@@ -54,7 +54,8 @@ async function ask({ url, method, headers, body, signal }: UpstreamRequest): Pro
       chunks.push(chunk);
     }
     const bytes = Buffer.concat(chunks);
-    return { ok: true, status: answer.statusCode, text: bytes.toString('utf8'), bytes };
+    const type = String(answer.headers['content-type'] ?? '');
+    return { ok: true, status: answer.statusCode, text: bytes.toString('utf8'), bytes, type };
   } catch (error) {
     const reason = reasonOf(error);
     return { ok: false, reason, arrived: !neverSent.test(reason) };

@@ -3,14 +3,33 @@
  * lists, so that no id, phone number or path of a stranger's making can become one (threat G12).
  */
 import Router from '@koa/router';
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { Context, Middleware, RequestState } from './server.ts';
 
-const areas = ['admin', 'api', 'authorize', 'login', 'logout', 'otp', 'sms', 'static', 'token', 'userinfo', 'v1'];
+const areas = [
+  'admin',
+  'api',
+  'authorize',
+  'login',
+  'logout',
+  'otp',
+  'sms',
+  'static',
+  'token',
+  'userinfo',
+  'v1',
+  'wechat',
+];
 const methods = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'HEAD'];
 
+export type Metrics = {
+  observe: Middleware;
+  router: Router<RequestState>;
+  countForward(outcome: 'answered' | 'failed'): void;
+};
+
 /** Mounted before everything else on the main server; its router is for the listener of METRICS_PORT. */
-export function createMetrics(): { observe: Middleware; router: Router<RequestState> } {
+export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const requests = new Histogram({
@@ -18,6 +37,12 @@ export function createMetrics(): { observe: Middleware; router: Router<RequestSt
     help: 'Answered requests by area of the product, method and class of status.',
     labelNames: ['area', 'method', 'status'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [registry],
+  });
+  const forwards = new Counter({
+    name: 'heyi_wechat_push_forwards_total',
+    help: 'Message pushes handed on to the system of push_forward_url.',
+    labelNames: ['outcome'],
     registers: [registry],
   });
   const router = new Router<RequestState>();
@@ -30,7 +55,7 @@ export function createMetrics(): { observe: Middleware; router: Router<RequestSt
     ctx.res.once('close', () => end(labelsOf(ctx)));
     await next();
   };
-  return { observe, router };
+  return { observe, router, countForward: (outcome) => forwards.inc({ outcome }) };
 }
 
 function labelsOf(ctx: Context): { area: string; method: string; status: string } {

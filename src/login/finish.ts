@@ -17,6 +17,7 @@ import type { Context } from '../http/server.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
+import { completeProfile } from '../subjects/profile.ts';
 import { type Resolution, type ResolveInput, resolveSubject } from '../subjects/resolve.ts';
 import { currentSubject, findByIdentity } from '../subjects/subjects.ts';
 import { deviceOf } from './device.ts';
@@ -66,6 +67,7 @@ export async function finishSignIn(
   const context = { channel, client_id, ip, request_id };
   const resolution =
     'proof' in who ? await resolveSubject(deps, resolving(ctx, deps, who, context)) : await standing(deps, who.sub);
+  if ('proof' in who) await completeProfile(deps.db, resolution.sub, who.proof.profile);
   if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);
   await keepAgreement(ctx, deps, visit, resolution, channel);
   await recordAudit(deps.db, {

@@ -30,6 +30,8 @@ export async function seedSandbox(options: SeedOptions): Promise<void> {
   await seedWriteKeys(options);
 }
 
+type SandboxApp = (typeof sandboxApps)[keyof typeof sandboxApps];
+
 async function seedConnectors({ connectors, sandboxUrl, smtpPort }: SeedOptions): Promise<void> {
   const base = sandboxAddresses(sandboxUrl);
   const { report_token } = sandboxSms;
@@ -37,13 +39,16 @@ async function seedConnectors({ connectors, sandboxUrl, smtpPort }: SeedOptions)
   await connectors.configure({ id: 'sms', connector: 'sms', settings: aliyun, source });
   const smtp = { host: '127.0.0.1', port: smtpPort, secure: false, from: 'Heyi <no-reply@heyi.localhost>' };
   await connectors.configure({ id: 'email', connector: 'email', settings: smtp, source });
-  const app = (connector: string, { appid, secret }: { appid: string; secret: string }, more: object = {}) =>
-    connectors.configure({
+  const app = (connector: string, { appid, secret, push }: SandboxApp, more: object = {}) => {
+    const { token: push_token, encoding_aes_key } = push;
+    const shared = { open_platform: sandboxOpenPlatform, base_url: base.wechat_api, push_token, encoding_aes_key };
+    return connectors.configure({
       id: `${connector}:${appid}`,
       connector,
-      settings: { appid, secret, open_platform: sandboxOpenPlatform, base_url: base.wechat_api, ...more },
+      settings: { appid, secret, ...shared, ...more },
       source,
     });
+  };
   await app('wechat-miniprogram', sandboxApps.miniprogram);
   const page_url = base.wechat_open;
   const script_url = `${base.wechat_res}/connect/zh_CN/htmledition/js/wxLogin.js`;

@@ -147,3 +147,10 @@ export async function membersOf(db: Knex, sub: string): Promise<string[]> {
   const rows = await db('subject_members').select('member_id').where({ subject_id: sub });
   return rows.map(({ member_id }) => member_id);
 }
+
+/** What a merge took over of these people's names and pictures, so that no undo brings it back. */
+export async function forgetFilledProfile(trx: Knex, subs: string[]): Promise<void> {
+  await trx('merges')
+    .where((q) => q.whereIn('survivor_id', subs).orWhereIn('absorbed_id', subs))
+    .update({ filled: trx.raw(`filled - 'nickname' - 'picture'`) });
+}

@@ -28,6 +28,7 @@ import { deviceHash, isKnownDevice, rememberDevice } from './devices.ts';
 import { attach, detach } from './identities.ts';
 import { isSameKey, keyOf } from './identity-key.ts';
 import { mergeLocked, survivorOf } from './merge.ts';
+import { cleanProfile } from './profile.ts';
 import {
   findOwners,
   type IdentityKey,
@@ -334,11 +335,4 @@ async function storeCase({ trx, input }: Deciding, { sub, other, key, reason, fo
 function actorOf(sub: string, { context }: ResolveInput): Actor {
   const { client_id, ip, request_id } = context;
   return { actor_kind: 'person', actor_id: sub, client_id, ip, request_id };
-}
-
-/** Names come from strangers: control and direction marks out, 64 characters at most (threat C16); pictures are https only (C17). */
-function cleanProfile(profile: Proof['profile']): { nickname?: string; picture?: string } {
-  const nickname = [...(profile?.nickname ?? '').replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, '').trim()].slice(0, 64).join('');
-  const picture = profile?.picture?.startsWith('https://') ? profile.picture : undefined;
-  return { ...(nickname && { nickname }), ...(picture && { picture }) };
 }

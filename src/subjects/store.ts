@@ -90,6 +90,15 @@ export async function ownProfile(db: Knex, sub: string): Promise<ProfileFields> 
   return (await db('subjects').where({ id: sub }).first('nickname', 'picture', 'locale')) ?? {};
 }
 
+/** What they have by now is theirs. */
+export async function fillProfile(db: Knex, sub: string, { nickname, picture }: ProfileFields): Promise<void> {
+  await db.raw(
+    `update subjects set nickname = coalesce(nickname, :nickname), picture = coalesce(picture, :picture)
+      where id = :sub and ((nickname is null and :nickname::text is not null) or (picture is null and :picture::text is not null))`,
+    { sub, nickname: nickname ?? null, picture: picture ?? null },
+  );
+}
+
 export async function insertIdentity(
   trx: Knex,
   identity: IdentityKey & { subject_id: string; sealed: string | null },

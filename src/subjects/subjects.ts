@@ -25,6 +25,7 @@ export type SubjectIdentity = {
   issuer: string;
   /** In clear: whoever shows it masks it unless the reader may see it. */
   external_id: string;
+  created_at: Date;
   verified_at: Date;
   last_used_at: Date;
   /** Put second by a merge: it signs in, and is left out of claims and messages. */
@@ -56,6 +57,7 @@ export async function identitiesOf({ db, seal }: Services, sub: string): Promise
     kind: row.kind,
     issuer: row.issuer,
     external_id: openExternalId(seal, row),
+    created_at: row.created_at,
     verified_at: row.verified_at,
     last_used_at: row.last_used_at,
     is_superseded: row.superseded_at !== null,

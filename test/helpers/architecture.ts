@@ -15,7 +15,7 @@ const rows: string[][] = [
   ['subjects', 'events'],
   ['oidc', 'profiles'],
   ['login', 'segments'],
-  ['account', 'activation', 'loyalty', 'insights'],
+  ['account', 'activation', 'loyalty', 'insights', 'wechat-push'],
   ['admin', 'api'],
   ['sandbox'],
   ['app', 'main', 'cli', 'lifecycle', 'start-faults'],

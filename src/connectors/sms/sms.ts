@@ -3,6 +3,7 @@ import { defineConnector } from '../contract.ts';
 import { startCode, verifyCode } from '../one-time-code.ts';
 import { maskPhone, parsePhone } from '../phone-number.ts';
 import type { Caps } from '../send-limits.ts';
+import { isOwnPhone } from '../wechat/given-phones.ts';
 import { deliveryOf, keepAccepted, takeReports } from './deliveries.ts';
 import { createGateway, type SmsSettings, smsSettings } from './gateway.ts';
 import { numberOf, proveReviewer, reviewerCode } from './reviewers.ts';
@@ -37,7 +38,9 @@ export const sms = defineConnector<SmsSettings>({
   async verify(services, _settings, input) {
     const recipient = await verifyCode(services, 'sms', input, numberOf);
     const reviewer = await proveReviewer(services, recipient);
-    return reviewer ?? { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: recipient }] };
+    if (reviewer) return reviewer;
+    await isOwnPhone(services, recipient);
+    return { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: recipient }] };
   },
   delivery: deliveryOf,
   report: takeReports,

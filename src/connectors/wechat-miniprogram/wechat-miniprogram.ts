@@ -11,6 +11,7 @@ import { parsePhone } from '../phone-number.ts';
 import { withAccessToken } from '../wechat/access-token.ts';
 import { callWechat, type WechatCall } from '../wechat/client.ts';
 import { acceptable, explain } from '../wechat/errors.ts';
+import { rememberGivenPhone } from '../wechat/given-phones.ts';
 import { identitiesOf, whoAnswer } from '../wechat/identities.ts';
 import { appSettings } from '../wechat/settings.ts';
 
@@ -53,6 +54,7 @@ export const wechatMiniprogram = defineConnector<MiniprogramSettings>({
       ),
     );
     const phone = phoneOf(services, settings, answer);
+    await rememberGivenPhone(services, { appid: settings.appid, openid, phone });
     return { connector: name, identities: [{ kind: 'phone', issuer: '', external_id: phone }] };
   },
   async scanCode(services, settings, { scene }) {

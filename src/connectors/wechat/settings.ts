@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { secret } from '../contract.ts';
 import { isSafeBase } from '../upstream.ts';
+import { pushSettings } from './push-settings.ts';
 
 export const safeAddress = z.string().refine(isSafeBase, 'must be an https address (http only on this machine)');
 
@@ -23,6 +24,7 @@ export const appSettings = {
     .default(null)
     .describe('our name for the open-platform account this app is bound to: apps with the same name share unionids'),
   base_url: safeAddress.default('https://api.weixin.qq.com').describe("a proxy in front of WeChat's address"),
+  ...pushSettings,
 };
 
 /** Of the apps that have a page people are sent to. */
@@ -38,5 +40,6 @@ export const pageSettings = {
   page_url: safeAddress.default('https://open.weixin.qq.com').describe("where WeChat's authorise pages are"),
 };
 
-const app = z.object(appSettings);
-export type AppSettings = z.infer<typeof app>;
+/** What every app has, of whichever connector's settings. */
+export const anyApp = z.object(appSettings);
+export type AppSettings = z.infer<typeof anyApp>;
