@@ -126,7 +126,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       jobs,
       ending: ending.signal,
     }),
-    wechatPushRoutes({ db, seal, clock, log, jobs, countForward: (outcome) => metrics?.countForward(outcome) }),
+    wechatPushRoutes({ db, seal, clock, log, jobs, i18n, countForward: (outcome) => metrics?.countForward(outcome) }),
     accountRoutes({
       db,
       seal,

@@ -7,7 +7,7 @@ import { recordAudit } from '../audit/audit.ts';
 import { networkOf } from '../connectors/send-limits.ts';
 import { fail } from '../errors.ts';
 import type { Caller } from '../http/routes.ts';
-import { decideScan, noteScanned, readScan, type Scan } from '../login/scan-ticket.ts';
+import { decideScan, networkShown, noteScanned, readScan, type Scan } from '../login/scan-ticket.ts';
 import type { Ticket } from '../tickets.ts';
 import { type MeServices, meRoute, personOf } from './me.ts';
 
@@ -94,12 +94,11 @@ async function scanFor(services: MeServices, ticket: string, caller: Caller): Pr
 
 function shown({ payload, state, expires_in }: Ticket<Scan>, ip: string): z.input<typeof SignIn> {
   const { client, host, browser, asked_at } = payload;
-  const network = networkOf(payload.ip);
   return {
     client,
     host,
-    network: network.replace(/\.0\/24$/, '.*').replace(/::\/64$/, '::*'),
-    is_same_network: network === networkOf(ip),
+    network: networkShown(payload),
+    is_same_network: networkOf(payload.ip) === networkOf(ip),
     browser,
     asked_at,
     state: z.enum(['scanned', 'confirmed', 'denied']).parse(state),

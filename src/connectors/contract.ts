@@ -174,6 +174,17 @@ export type RedirectConnector<Settings = unknown> = {
    * @throws wechat_code_invalid | wechat_refused | wechat_snapshot | wechat_misconfigured | provider_answer_invalid | connector_not_configured | upstream_unavailable
    */
   callback(services: ConnectorServices, settings: Settings, input: CallbackInput): Promise<Proof | undefined>;
+  /** Of an account that people follow by scanning a code, of which its pushes tell: the other way in it has. */
+  follow?: FollowWay<Settings>;
+};
+
+export type FollowWay<Settings = unknown> = {
+  /** Whether its pushes are WeChat's own word, so that one of them proves who somebody is. */
+  isReady(settings: Settings): boolean;
+  /** A picture; of whoever scans it and follows, a push tells with the scene. Errors as those of a redirect. */
+  code(services: ConnectorServices, settings: Settings, input: { scene: string; seconds: number }): Promise<Picture>;
+  /** Who a follower is whose openid such a push told. Never fails: without WeChat's help the openid alone. */
+  proof(services: ConnectorServices, settings: Settings, input: { openid: string }): Promise<Proof>;
 };
 
 export type AuthorizeInput = {
@@ -232,6 +243,10 @@ export type Connectors = {
   apps(): Promise<string[]>;
   scanCode(appid: string, input: { scene: string }): Promise<Picture>;
   appLink(appid: string, input: AppLink): Promise<string>;
+  /** Accounts that can be followed as a way in. */
+  accounts(): Promise<string[]>;
+  followCode(appid: string, input: { scene: string; seconds: number }): Promise<Picture>;
+  followerProof(appid: string, input: { openid: string }): Promise<Proof>;
   /** Redirect connectors that are configured, enabled, and work in this browser. */
   redirects(userAgent: string): Promise<RedirectInstance[]>;
   /** `origin`: ours, before the callback path. @throws connector_not_configured */

@@ -14,6 +14,7 @@ import type {
   ConnectorServices,
   Connectors,
   ExchangeConnector,
+  FollowWay,
   FormConnector,
   RedirectConnector,
 } from './contract.ts';
@@ -69,6 +70,15 @@ export function createConnectors(services: ConnectorServices): Connectors {
       if (connector.kind !== 'exchange') continue;
       const settings = await settingsOf(connector, `${connector.name}:${appid}`);
       if (settings) return [connector, ...settings];
+    }
+    throw fail('connector_not_configured');
+  }
+
+  async function followed(appid: string): Promise<[FollowWay<never>, never]> {
+    for (const connector of connectors) {
+      const follow = connector.kind === 'redirect' ? connector.follow : undefined;
+      const settings = follow && (await settingsOf(connector, `${connector.name}:${appid}`));
+      if (follow && settings && follow.isReady(...settings)) return [follow, ...settings];
     }
     throw fail('connector_not_configured');
   }
@@ -137,6 +147,24 @@ export function createConnectors(services: ConnectorServices): Connectors {
     async appLink(appid, input) {
       const [connector, settings] = await app(appid);
       return connector.appLink(services, settings, input);
+    },
+    async accounts() {
+      const rows = await enabledConnectors(db);
+      return connectors.flatMap((connector) => {
+        const follow = connector.kind === 'redirect' ? connector.follow : undefined;
+        return rows.flatMap((row) => {
+          const settings = follow && row.connector === connector.name && opened(connector, row);
+          return settings && follow.isReady(...settings) ? [row.id.slice(row.id.indexOf(':') + 1)] : [];
+        });
+      });
+    },
+    async followCode(appid, input) {
+      const [follow, settings] = await followed(appid);
+      return follow.code(services, settings, input);
+    },
+    async followerProof(appid, input) {
+      const [follow, settings] = await followed(appid);
+      return follow.proof(services, settings, input);
     },
     async redirects(userAgent) {
       const rows = await enabledConnectors(db);

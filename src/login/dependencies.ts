@@ -35,6 +35,9 @@ export type LoginDependencies = {
     | 'callback'
     | 'apps'
     | 'scanCode'
+    | 'accounts'
+    | 'followCode'
+    | 'followerProof'
   >;
   oidc: Pick<Oidc, 'provider' | 'loginClient'>;
   csrf: Csrf;

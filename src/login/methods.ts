@@ -13,21 +13,32 @@ import type { Visit } from './visit.ts';
 export type Method = { kind: 'form'; name: string; field: 'phone' | 'email' };
 /** A button that leads to somebody else's page. */
 export type Door = { kind: 'redirect' } & RedirectInstance;
-/** A button that shows a mini-program code. By name only: the app must have a page for it, which nobody can tell from here. */
-export type Scan = { kind: 'scan'; name: 'miniprogram-scan'; id: string; appid: string };
+/**
+ * A button that shows a code to scan. By name only: a mini-program must have a page for it, and an account gains a follower by it, which
+ * is the company's to want.
+ */
+export type Scan = { kind: 'scan'; name: 'miniprogram-scan' | 'wechat-official-scan'; id: string; appid: string };
 export type Way = Method | Door | Scan;
 
-type Dependencies = { connectors: Pick<Connectors, 'forms' | 'redirects' | 'apps'> };
+type Dependencies = { connectors: Pick<Connectors, 'forms' | 'redirects' | 'apps' | 'accounts'> };
 
 /** @throws connector_not_configured when there is none */
 export async function waysOf(ctx: Context, { connectors }: Dependencies, { client }: Visit): Promise<Way[]> {
   const agent = ctx.get('user-agent');
-  const [forms, doors, apps] = await Promise.all([connectors.forms(), connectors.redirects(agent), connectors.apps()]);
+  const [forms, doors, apps, accounts] = await Promise.all([
+    connectors.forms(),
+    connectors.redirects(agent),
+    connectors.apps(),
+    connectors.accounts(),
+  ]);
   const all: Way[] = [
     ...forms.map((form) => ({ kind: 'form' as const, ...form })),
     ...doors.map((door) => ({ kind: 'redirect' as const, ...door })),
   ];
-  const scans = apps.map((appid) => ({ kind: 'scan' as const, name: scan, id: `${scan}:${appid}`, appid }));
+  const scans = [
+    ...apps.map((appid) => scanWay('miniprogram-scan', appid)),
+    ...accounts.map((appid) => scanWay('wechat-official-scan', appid)),
+  ];
   const listed = client.methods.flatMap((wanted) =>
     [...all, ...scans].filter((way) => way.name === wanted || idOf(way) === wanted),
   );
@@ -37,7 +48,9 @@ export async function waysOf(ctx: Context, { connectors }: Dependencies, { clien
   return offered;
 }
 
-const scan = 'miniprogram-scan' as const;
+function scanWay(name: Scan['name'], appid: string): Scan {
+  return { kind: 'scan', name, id: `${name}:${appid}`, appid };
+}
 
 /** A phone cannot scan its own screen; where there is no other way it may be held before another one. */
 function withoutScans(ways: Way[]): Way[] {

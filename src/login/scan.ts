@@ -1,8 +1,9 @@
 /**
- * Signing in on a computer by scanning a mini-program code: needs no WeChat website app, only a mini-program that has the page for it.
+ * Signing in on a computer by scanning a code: of a mini-program that has the page for it, or of an official account that is followed
+ * by it. Needs no WeChat website app.
  *
  *   POST /login/:uid/miniprogram-scan ─► GET /login/:uid/scan (code, …/scan/code; …/scan/state follows) ─► POST /login/:uid/scan
- *                                              the phone: GET, POST /me/sign-ins/{ticket}
+ *                                              the phone: GET, POST /me/sign-ins/{ticket}; or the account's pushes
  *
  * The ticket is known to this browser by its sealed cookie and to whoever sees the screen. Seeing it is worth nothing: the answer is
  * for the browser that asked, and is spent by it once.
@@ -13,10 +14,11 @@ import { browserName } from '../http/browser-name.ts';
 import type { Limit } from '../http/limits.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, seeOther, translatorOf } from './dependencies.ts';
+import type { Who } from './finish.ts';
 import type { Followed } from './follow.ts';
 import type { Scan } from './methods.ts';
 import { proven } from './proven.ts';
-import { askForScan, dropScan, readScan, scanSeconds, takeConfirmed } from './scan-ticket.ts';
+import { askForScan, dropScan, readScan, type Scan as ScanTicket, scanSeconds, takeConfirmed } from './scan-ticket.ts';
 import { limitedAddress, otherLanguage, sentenceOf, showStart } from './start.ts';
 import { bindingOf } from './step.ts';
 import type { Visit } from './visit.ts';
@@ -26,7 +28,8 @@ import { duration } from './wait.ts';
 const perInteraction: Limit = { name: 'login_scan_interaction', points: 20, seconds: 3600 };
 const perAddress: Limit = { name: 'login_scan_address', points: 200, seconds: 600 };
 
-export async function startScan(ctx: Context, deps: Deps, visit: Visit, { id, appid }: Scan): Promise<void> {
+export async function startScan(ctx: Context, deps: Deps, visit: Visit, way: Scan): Promise<void> {
+  const { id: method, appid } = way;
   const { step, uid, client, host, base } = visit;
   try {
     await deps.limits.spend(perInteraction, uid);
@@ -41,10 +44,11 @@ export async function startScan(ctx: Context, deps: Deps, visit: Visit, { id, ap
       ip: ctx.state.ip,
       browser: browserName(ctx.get('user-agent')),
       asked_at: deps.clock.now().toISOString(),
+      locale: deps.i18n.languageOf(ctx),
     });
     // Before the page that shows it: what is wrong with the app is said here, beside the other ways.
-    await pictureOf(deps, appid, ticket);
-    step.scan = { ticket, appid, method: id };
+    step.scan = { ticket, appid, method };
+    await pictureOf(deps, step.scan);
     deps.steps.write(ctx, uid, step);
     seeOther(ctx, `${base}/scan`);
   } catch (error) {
@@ -58,10 +62,20 @@ export async function startScan(ctx: Context, deps: Deps, visit: Visit, { id, ap
 const pictures = new Map<string, Promise<Picture>>();
 const mostPictures = 200;
 
-function pictureOf({ connectors }: Deps, appid: string, ticket: string): Promise<Picture> {
+/** Followed by scanning, or opened. */
+function isAccount({ method }: Shown): boolean {
+  return method.startsWith('wechat-official-scan');
+}
+
+type Shown = NonNullable<Visit['step']['scan']>;
+
+function pictureOf({ connectors }: Deps, scan: Shown): Promise<Picture> {
+  const { ticket, appid } = scan;
   const kept = pictures.get(ticket);
   if (kept) return kept;
-  const picture = connectors.scanCode(appid, { scene: ticket });
+  const picture = isAccount(scan)
+    ? connectors.followCode(appid, { scene: ticket, seconds: scanSeconds })
+    : connectors.scanCode(appid, { scene: ticket });
   picture.catch(() => pictures.delete(ticket));
   const oldest = pictures.size >= mostPictures ? pictures.keys().next().value : undefined;
   if (oldest) pictures.delete(oldest);
@@ -73,7 +87,7 @@ function pictureOf({ connectors }: Deps, appid: string, ticket: string): Promise
 export async function showPicture(ctx: Context, deps: Deps, { step: { scan } }: Visit): Promise<void> {
   const isOpen = scan && (await readScan(deps, scan.ticket));
   if (!isOpen) throw fail('not_found');
-  const { type, bytes } = await pictureOf(deps, scan.appid, scan.ticket);
+  const { type, bytes } = await pictureOf(deps, scan);
   ctx.type = type;
   ctx.set('Cache-Control', `private, max-age=${scanSeconds}, immutable`);
   ctx.body = bytes;
@@ -95,6 +109,7 @@ export async function showScan(ctx: Context, deps: Deps, visit: Visit): Promise<
     base,
     client: client.name,
     method: scan.method,
+    words: isAccount(scan) ? 'login.follow' : 'login.scan',
     state,
     seconds: expires_in,
     left: duration(translatorOf(ctx, deps), expires_in),
@@ -113,8 +128,15 @@ export async function followScan(ctx: Context, deps: Deps, { step: { scan } }: V
 export async function finishScan(ctx: Context, deps: Deps, visit: Visit): Promise<void> {
   const { step, uid, base } = visit;
   if (!step.scan) return seeOther(ctx, base);
-  const sub = await takeConfirmed(deps, step.scan.ticket, bindingOf(uid, step));
-  if (!sub) return seeOther(ctx, `${base}/scan`);
-  const masked_to = translatorOf(ctx, deps)('login.scan_who');
-  await proven(ctx, deps, visit, { who: { sub }, method: step.scan.method, masked_to });
+  const scan = await takeConfirmed(deps, step.scan.ticket, bindingOf(uid, step));
+  const who = scan && (await whoConfirmed(deps, scan));
+  if (!who) return seeOther(ctx, `${base}/scan`);
+  const t = translatorOf(ctx, deps);
+  const masked_to = isAccount(step.scan) ? t('login.follow_who') : t('login.scan_who');
+  await proven(ctx, deps, visit, { who, method: step.scan.method, masked_to });
+}
+
+async function whoConfirmed({ connectors }: Deps, { sub, openid, appid }: ScanTicket): Promise<Who | undefined> {
+  if (sub) return { sub };
+  return openid ? { proof: await connectors.followerProof(appid, { openid }) } : undefined;
 }

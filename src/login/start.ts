@@ -84,10 +84,11 @@ function shownDoor(t: Translate, ways: Way[], door: Door) {
   return { name, slug: slugOf(ways, door), text, is_best };
 }
 
-/** Several mini-programs are told apart by their appid: they have no other name here. */
+/** Several apps are told apart by their appid: they have no other name here. */
 function shownScan(t: Translate, ways: Way[], scan: Scan) {
   const slug = slugOf(ways, scan);
-  const text = slug === scan.name ? t('login.scan') : `${t('login.scan')} (${scan.appid})`;
+  const button = scan.name === 'wechat-official-scan' ? t('login.follow') : t('login.scan');
+  const text = slug === scan.name ? button : `${button} (${scan.appid})`;
   return { name: scan.name, slug, text, is_best: false };
 }
 

@@ -59,7 +59,7 @@ async function seedConnectors({ connectors, sandboxUrl, smtpPort }: SeedOptions)
 async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
   const services = { db, seal };
   const methods = ['sms', 'email'];
-  const website = [...methods, 'wechat-web', 'wechat-official', 'miniprogram-scan'];
+  const website = [...methods, 'wechat-web', 'wechat-official', 'miniprogram-scan', 'wechat-official-scan'];
   await createClient(services, {
     ...demoWebsite,
     name: '山屿 Demo',

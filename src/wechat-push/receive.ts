@@ -7,10 +7,12 @@ import type { ConfiguredApp } from '../connectors/wechat/apps.ts';
 import type { OpenedPush } from '../connectors/wechat/push.ts';
 import type { Fields } from '../connectors/wechat/push-message.ts';
 import type { Database } from '../database.ts';
+import type { I18n } from '../http/i18n.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import type { SendJobs } from '../subjects/actor.ts';
 import { findByIdentity } from '../subjects/subjects.ts';
+import { replyToPush } from './sign-in-scan.ts';
 import { notePush, setFollowing } from './store.ts';
 import {
   type EventServices,
@@ -20,20 +22,22 @@ import {
   wechatItself,
 } from './user-information.ts';
 
-export type ReceiveServices = { db: Database; seal: Seal; jobs: SendJobs; log: Logger };
+export type ReceiveServices = { db: Database; seal: Seal; jobs: SendJobs; log: Logger; i18n: I18n };
 export type Received = { app: ConfiguredApp; push: OpenedPush; signature: string; request_id: string };
 
-/** False for a replay: a signature that came before, with another message. */
-export async function receivePush(services: ReceiveServices, received: Received): Promise<boolean> {
-  const { db, seal, jobs, log } = services;
+/** `replayed`: its signature came before, with another message. `reply`: what the account says to it. */
+export type Outcome = { kind: 'replayed' } | { kind: 'done'; reply: string | undefined };
+
+export async function receivePush(services: ReceiveServices, received: Received): Promise<Outcome> {
+  const { db, seal, jobs, log, i18n } = services;
   const { app, push, signature, request_id } = received;
   const { fields } = push;
   const message_hash = seal.hash(identityOf(fields), 'wechat push');
   return db.transaction(async (trx) => {
     const noted = await notePush(trx, { appid: app.appid, message_hash, signature });
-    if (noted === 'replayed') return false;
+    if (noted === 'replayed') return { kind: 'replayed' };
     if (noted === 'new') await act({ trx, seal, jobs, log }, { app, fields, request_id });
-    return true;
+    return { kind: 'done', reply: await replyToPush({ trx, seal, i18n }, { app, push, request_id }) };
   });
 }
 

@@ -7,7 +7,7 @@
 import Router from '@koa/router';
 import type { Clock } from '../clock.ts';
 import { type ConfiguredApp, wechatApp } from '../connectors/wechat/apps.ts';
-import { openPush, type PushQuery, type Refusal, verifyAddress } from '../connectors/wechat/push.ts';
+import { openPush, type PushQuery, type Refusal, verifyAddress, writeReply } from '../connectors/wechat/push.ts';
 import { fail } from '../errors.ts';
 import { readBytes } from '../http/body.ts';
 import type { Context, RequestState } from '../http/server.ts';
@@ -60,9 +60,13 @@ async function answerPush(
   const { requestId: request_id } = ctx.state;
   // In the clear the message is not signed and a replay is possible: it is found before anything is passed on.
   const signature = query.msg_signature ?? query.signature ?? '';
-  const isOurs = await receivePush(deps, { app, push, signature, request_id });
-  if (!isOurs) throw refused(ctx, deps, app, 'replayed');
-  return forwardPush(deps, app, { querystring: ctx.querystring, type: ctx.get('content-type'), bytes, signal });
+  const done = await receivePush(deps, { app, push, signature, request_id });
+  if (done.kind === 'replayed') throw refused(ctx, deps, app, 'replayed');
+  const theirs = forwardPush(deps, app, { querystring: ctx.querystring, type: ctx.get('content-type'), bytes, signal });
+  if (done.reply === undefined) return theirs;
+  // Ours is an answer to the person who asked us; the other system has heard of it all the same.
+  const text = writeReply(app, push, { text: done.reply, now: deps.clock.now() });
+  return { type: push.format === 'json' ? 'application/json' : 'text/xml; charset=utf-8', bytes: Buffer.from(text) };
 }
 
 const names = ['signature', 'timestamp', 'nonce', 'msg_signature', 'encrypt_type', 'echostr'] as const;

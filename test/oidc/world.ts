@@ -92,6 +92,9 @@ export function createOutside() {
     apps: async () => ['wxtest'],
     scanCode: async () => ({ type: 'image/png', bytes: Buffer.from('picture') }),
     appLink: async (_appid, { query }) => `https://wxaurl.cn/test?${query}`,
+    accounts: async () => [],
+    followCode: async () => ({ type: 'image/svg+xml', bytes: Buffer.from('picture') }),
+    followerProof: async (appid, { openid }) => wechatProof(appid, { openid }),
     configure: async () => {},
     disableSandbox: async () => {},
   };

@@ -5,6 +5,7 @@ import { afterAll } from 'vitest';
 import { createConnectors } from '../../src/connectors/registry.ts';
 import { encryptReply, signatureOf } from '../../src/connectors/wechat/push-crypto.ts';
 import { createDatabase, type Database } from '../../src/database.ts';
+import { createI18n } from '../../src/http/i18n.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 import { wechatPushRoutes } from '../../src/wechat-push/routes.ts';
@@ -26,6 +27,7 @@ export async function pushWorld({ db, url, forward }: { db: Database; url: strin
     await connectors.configure({ id: `wechat-miniprogram:${app.appid}`, connector: 'wechat-miniprogram', settings });
   }
   const { jobs, sent } = collectJobs();
+  const i18n = createI18n({ https: false });
   const counted: string[] = [];
   const lines: string[] = [];
   const destination = new Writable({
@@ -38,7 +40,7 @@ export async function pushWorld({ db, url, forward }: { db: Database; url: strin
   const process = async (own: Database) => {
     const koa = createKoa({ log, trustProxy: false, https: false });
     const countForward = (outcome: string) => void counted.push(outcome);
-    koa.use(wechatPushRoutes({ ...services, db: own, log, jobs, countForward }).routes());
+    koa.use(wechatPushRoutes({ ...services, db: own, log, jobs, i18n, countForward }).routes());
     const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
     afterAll(() => listener.stop());
     return `http://127.0.0.1:${listener.port}`;

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { defineConnector } from '../contract.ts';
 import { pageSettings } from '../wechat/settings.ts';
 import { authorisePage, isInsideWechat, proofFromCode } from '../wechat/sign-in.ts';
+import { followCode, followerProof } from './followers.ts';
 
 const name = 'wechat-official';
 
@@ -36,4 +37,9 @@ export const wechatOfficial = defineConnector<OfficialSettings>({
     return { url: authorisePage(settings, 'connect/oauth2/authorize', query), keep: {} };
   },
   callback: (services, settings, { query }) => proofFromCode(services, settings, { connector: name, query }),
+  follow: {
+    isReady: ({ push_token, encoding_aes_key }) => Boolean(push_token && encoding_aes_key),
+    code: followCode,
+    proof: (services, settings, { openid }) => followerProof(services, settings, { connector: name, openid }),
+  },
 });
