@@ -1,15 +1,17 @@
-/** People, read: who they are, what they did, what they agreed to. */
+/** People: who they are, what they did, what they agreed to, and whether they may sign in. */
 import { z } from 'zod';
 import { currentConsents } from '../consent/consent.ts';
 import { fail } from '../errors.ts';
 import { timeline } from '../events/timeline.ts';
 import { trusts } from '../events/trust.ts';
 import { profileOf } from '../profiles/profile.ts';
+import { setStanding } from '../subjects/standing.ts';
 import { findByIdentity } from '../subjects/subjects.ts';
 import { text } from './fields.ts';
+import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
-import { checkIssuer, issuer, kind, normalise, requestedSubject, standing, subjectId } from './person.ts';
-import { route } from './services.ts';
+import { checkIssuer, issuer, kind, normalise, reason, requestedSubject, standing, subjectId } from './person.ts';
+import { actorOf, route } from './services.ts';
 
 const subjectBody = z
   .object({
@@ -105,6 +107,28 @@ export const subjectRoutes = [
     params: requestedSubject,
     answer: subjectBody,
     handle: ({ db }, { params }) => standing(db, params.sub),
+  }),
+  route({
+    ...shared,
+    scopes: ['subjects:write'],
+    headers: idempotencyHeaders,
+    method: 'put',
+    path: '/subjects/{sub}/status',
+    id: 'setSubjectStatus',
+    summary: 'Suspend a person, or let them in again',
+    description:
+      'A suspended one is refused at once: sessions, refresh tokens, codes on their way. Clients hear of it by back-channel logout.',
+    params: requestedSubject,
+    body: z.strictObject({ status: z.enum(['active', 'suspended']), reason }),
+    answer: z.object({ sub: subjectId, status: z.enum(['active', 'suspended']) }).meta({ id: 'SubjectStatus' }),
+    errors: ['conflict', 'idempotency_key_reused'],
+    async handle(services, request) {
+      const { params, body, caller, headers } = request;
+      const { sub } = await standing(services.db, params.sub);
+      return writeOnce(services, { caller, operation: `setSubjectStatus ${sub}`, body, headers }, (trx) =>
+        setStanding({ ...services, db: trx }, { sub, ...body, actor: actorOf(request) }),
+      );
+    },
   }),
   route({
     ...shared,

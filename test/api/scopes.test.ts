@@ -47,6 +47,7 @@ const contract: Record<string, Scope[]> = {
   'GET /subjects/{sub}/events': ['subjects:read'],
   'GET /subjects/{sub}/profile': ['subjects:read'],
   'GET /subjects/{sub}/consents': ['subjects:read'],
+  'PUT /subjects/{sub}/status': ['subjects:write'],
   'POST /subjects/{sub}/identities': ['subjects:write'],
   'DELETE /subjects/{sub}/identities/{id}': ['subjects:write'],
   'PUT /subjects/{sub}/consents': ['subjects:write'],
