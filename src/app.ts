@@ -7,7 +7,8 @@ import { handleNotices } from './account/notices.ts';
 import { handleRemovals } from './account/removal.ts';
 import { accountRoutes } from './account/routes.ts';
 import { seedAccountClient } from './account/visit.ts';
-import { adminRoutes, seedAdminClient } from './admin/routes.ts';
+import { seedAdminClient } from './admin/door.ts';
+import { adminRoutes } from './admin/routes.ts';
 import { firstAdminLink } from './admin/staff.ts';
 import { handleApiJobs } from './api/idempotency.ts';
 import { apiRoutes } from './api/routes.ts';
@@ -142,7 +143,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       publicUrl,
       fetchSelf,
     }),
-    adminRoutes({ db, seal, clock, csrf, render, publicUrl, fetchSelf }),
+    adminRoutes({ db, seal, clock, log, csrf, render, i18n, jobs, publicUrl, fetchSelf }),
   ];
   if (metrics) koa.use(metrics.observe);
   koa.use(staticFiles);

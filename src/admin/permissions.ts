@@ -1,25 +1,30 @@
 /**
- * What each role may do in the console. A page names the permission it needs, the server checks it at each request (threat D17), and a
- * page shows only what its reader may do.
+ * Who may do what in the console: one table, which every route of it names a line of (threat D17). A role is read anew at each
+ * request, so what is taken away is gone at once.
  */
 export const roles = ['owner', 'operator', 'viewer'] as const;
 export type Role = (typeof roles)[number];
 
 const everybody: readonly Role[] = roles;
-const operators: readonly Role[] = ['owner', 'operator'];
+const workers: readonly Role[] = ['owner', 'operator'];
 const owners: readonly Role[] = ['owner'];
 
 export const permissions = {
-  /** Search, and everything about a person, masked. */
+  /** The first page, signing out. */
+  enter: everybody,
+  /** People's pages and the queue of cases, identities masked. */
   'people:read': everybody,
-  /** Link and unlink, end what a person is signed in to. */
-  'people:write': operators,
-  /** Merge, undo, decide cases. */
-  'merges:write': operators,
-  /** Merge somebody who works in the console: the survivor's sign-in opens it. */
-  'merges:staff': owners,
-  /** Identities in clear, written to the audit record. */
+  /** Finding people: a phone number in hand becomes a name. */
+  'people:search': workers,
+  /** Linking, unlinking, ending sessions. */
+  'people:write': workers,
+  /** Merging, undoing, deciding cases. */
+  'merges:write': workers,
+  /** Identities in clear; each look is recorded. */
   'people:unmask': owners,
+  /** Touching the account of somebody who works in the console: whoever can sign in as them has their role. */
+  'people:staff': owners,
+  /** Who works here, and as what. */
   'staff:write': owners,
   'audit:read': owners,
 } as const satisfies Record<string, readonly Role[]>;
@@ -27,5 +32,5 @@ export const permissions = {
 export type Permission = keyof typeof permissions;
 
 export function isAllowed(role: Role, permission: Permission): boolean {
-  return permissions[permission].includes(role);
+  return (permissions[permission] as readonly Role[]).includes(role);
 }

@@ -29,9 +29,10 @@ export function createOwnSession<Flow extends object>(
   const write = (ctx: Context, { id, sub, auth_time, ends_at }: OwnSession & { ends_at: number }) =>
     session.write(ctx, { id, sub, auth_time, ends_at }, Math.min(idleSeconds, ends_at - epochSeconds()));
   return {
-    beginSession(ctx: Context, { sub, auth_time }: Omit<OwnSession, 'id'>): void {
-      const id = randomBytes(16).toString('base64url');
-      write(ctx, { id, sub, auth_time, ends_at: epochSeconds() + longestSeconds });
+    beginSession(ctx: Context, { sub, auth_time }: Omit<OwnSession, 'id'>): OwnSession {
+      const opened = { id: randomBytes(16).toString('base64url'), sub, auth_time };
+      write(ctx, { ...opened, ends_at: epochSeconds() + longestSeconds });
+      return opened;
     },
     /** Another 30 minutes, but not beyond the end that the sign-in set. */
     renewSession(ctx: Context): void {

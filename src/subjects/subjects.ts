@@ -17,6 +17,7 @@ export type Subject = {
   merge_id: string | null;
   created_at: Date;
   last_sign_in_at: Date | null;
+  nickname: string | null;
 };
 
 export type SubjectIdentity = {
@@ -38,8 +39,9 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export async function currentSubject(db: Knex, sub: string): Promise<Subject | undefined> {
   const row = uuid.test(sub) ? await readSubject(db, sub) : undefined;
   if (!row) return undefined;
-  const { subject_id, requested_id, status, merge_id, created_at, last_sign_in_at } = row;
-  return { sub: subject_id, requested_sub: requested_id, status, merge_id, created_at, last_sign_in_at };
+  const { subject_id, requested_id, ...rest } = row;
+  const { status, merge_id, created_at, last_sign_in_at, nickname } = rest;
+  return { sub: subject_id, requested_sub: requested_id, status, merge_id, created_at, last_sign_in_at, nickname };
 }
 
 type Services = { db: Database; seal: Seal };

@@ -1,0 +1,79 @@
+/**
+ * The way into the console and who stands in it: an OpenID client of ourselves (`heyi-admin`), so staff sign in as everybody does and a
+ * role decides what opens.
+ *
+ *   any page ─► sign in ─► /admin/callback ─► that page
+ */
+import type { Database } from '../database.ts';
+import type { OwnSession } from '../http/own-session.ts';
+import type { Context } from '../http/server.ts';
+import { createSelfClient, registerSelfClient } from '../oidc/self-client.ts';
+import type { Seal } from '../seal.ts';
+import { currentSubject } from '../subjects/subjects.ts';
+import type { AdminDependencies } from './dependencies.ts';
+import type { Role } from './permissions.ts';
+import { endSession, isOpen, openSession } from './sessions.ts';
+import { acceptEmailInvitations, acceptInvitation, roleOf } from './staff.ts';
+
+export const adminClientId = 'heyi-admin';
+const registration = { client_id: adminClientId, path: '/admin' };
+
+/** At every start: PUBLIC_URL may have changed. */
+export async function seedAdminClient(services: { db: Database; seal: Seal }, publicUrl: string): Promise<void> {
+  await registerSelfClient(services, publicUrl, { ...registration, methods: ['email', 'sms'] });
+}
+
+/** Carried through a sign-in: the page that was wanted, or the first administrator's link. */
+type Carried = { to?: string; invitation?: string };
+
+/** Somebody signed in here. Without a role they are shown that they have none. */
+export type Visitor = { sub: string; role: Role | undefined; session: OwnSession };
+
+/** ASVS 7.5, threat D21: what cannot be taken back easily asks for a proof that is not older. */
+const freshSeconds = 300;
+
+export type Door = ReturnType<typeof createDoor>;
+
+export function createDoor(deps: AdminDependencies) {
+  const { db, seal, clock } = deps;
+  const self = createSelfClient<Carried>(deps, { ...registration, cookie: 'heyi_admin' });
+
+  async function leave(ctx: Context): Promise<void> {
+    const session = self.readSession(ctx);
+    if (session) await endSession(deps, session.id);
+    self.clearSession(ctx);
+  }
+  return {
+    leave,
+    startSignIn: self.startSignIn,
+    /** Undefined: sign in first. */
+    async visitor(ctx: Context): Promise<Visitor | undefined> {
+      const session = self.readSession(ctx);
+      if (!session || !(await isOpen(deps, { ...session, ip: ctx.state.ip }))) return undefined;
+      const subject = await currentSubject(db, session.sub);
+      // Of somebody who was merged into another meanwhile the session is nobody's.
+      if (subject?.status !== 'active' || subject.sub !== session.sub) return undefined;
+      return { sub: subject.sub, role: await roleOf(db, subject.sub), session };
+    },
+    isFresh: ({ auth_time }: OwnSession): boolean => clock.now().getTime() / 1000 - auth_time <= freshSeconds,
+    /** They prove once more who they are, and come back to `to`. */
+    proveAgain: (ctx: Context, to: string) => self.startSignIn(ctx, { carried: { to }, max_age: freshSeconds }),
+    renew: self.renewSession,
+    /** @returns where to go. @throws login_expired | not_found for a link that was used meanwhile */
+    async finishSignIn(ctx: Context): Promise<string> {
+      const proven = await self.finishSignIn(ctx);
+      if (!proven) return '/admin';
+      const { sub, carried = {} } = proven;
+      if (carried.invitation !== undefined) await acceptInvitation({ db, seal }, carried.invitation, sub);
+      await acceptEmailInvitations({ db, seal }, sub);
+      await leave(ctx);
+      await openSession(deps, { ...self.beginSession(ctx, proven), ip: ctx.state.ip });
+      return ownPage(carried.to);
+    },
+  };
+}
+
+/** It comes back in a cookie that only we can read and is checked all the same (threat E9). */
+export function ownPage(path: string | undefined): string {
+  return path && /^\/admin(?:[/?][\w\-./?=&%:+,~]*)?$/.test(path) ? path : '/admin';
+}

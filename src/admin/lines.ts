@@ -1,0 +1,42 @@
+/** Rows of the two long lists, events and the record, cut to what a line can hold. Everything in them was written by others. */
+import type { AuditRow } from '../audit/audit.ts';
+import { builtin } from '../events/builtin-catalogue.ts';
+import type { EventItem } from '../events/timeline.ts';
+import type { Language, Translate } from '../http/i18n.ts';
+
+const titles = new Map(builtin.map(({ name, title }) => [name, title]));
+const most = { fields: 40, characters: 300 };
+
+const plain = (value: unknown) =>
+  (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, most.characters);
+
+function fieldsOf(values: Record<string, unknown>): { name: string; value: string }[] {
+  const fields = Object.entries(values).slice(0, most.fields);
+  return fields.map(([name, value]) => ({ name: name.slice(0, 100), value: plain(value) }));
+}
+
+export function eventLine(event: EventItem, sub: string, language: Language) {
+  const title = titles.get(event.event)?.[language];
+  return {
+    ...event,
+    title: title ?? event.event,
+    /** Recorded under another sub than the one that stands: where it came from in a merge. */
+    origin: event.recorded_sub !== sub ? event.recorded_sub : null,
+    fields: fieldsOf(event.properties),
+  };
+}
+
+/** Things that are linked to, or told in the line itself. */
+const told = new Set(['reason']);
+
+export function auditLine(entry: AuditRow, t: Translate) {
+  const key = `admin.action.${entry.action.replaceAll('.', '_')}`;
+  const sentence = t(key);
+  const { details } = entry;
+  return {
+    ...entry,
+    title: sentence === key ? entry.action : sentence,
+    reason: typeof details.reason === 'string' ? details.reason : undefined,
+    fields: fieldsOf(Object.fromEntries(Object.entries(details).filter(([name]) => !told.has(name)))),
+  };
+}
