@@ -49,11 +49,16 @@ describe('D4: where somebody is signed in', () => {
     await signIn(browser(), email);
     const visitor = browser();
     await signIn(visitor, newPerson().email);
+    const before = visitor.cookies().find(({ name }) => name === 'heyi_account');
     await site.age(visitor, 301);
     const page = await open(visitor, '/account/add/sms');
     const login = await visitor.follow(await visitor.submit(formTo(page, '/account/prove')));
     const home = await site.prove(visitor, login, email);
     expect(home.url).toContain('note=other_person');
     expect(home.html).toContain('您刚才登录的是另一个账号');
+    // Nor does the cookie of before open the page of before.
+    if (!before) throw new Error('no session');
+    visitor.setCookie(before);
+    expect((await visitor.get(at('/account'))).location).toContain('/authorize?');
   });
 });
