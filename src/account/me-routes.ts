@@ -6,7 +6,9 @@ import Router from '@koa/router';
 import { type MountOptions, mountRoutes } from '../http/routes.ts';
 import type { RequestState } from '../http/server.ts';
 import type { Cors } from '../oidc/cors.ts';
+import { handoverRoutes } from './handovers.ts';
 import type { MeServices } from './me.ts';
+import { miniprogramLinkRoutes } from './miniprogram-links.ts';
 import { signInRoutes } from './sign-ins.ts';
 
 const prefix = '/me';
@@ -20,6 +22,7 @@ export function meRoutes({ cors, log, authenticate, ...services }: MeOptions): R
     await cors.settle(ctx);
     await next();
   });
-  router.use(mountRoutes(signInRoutes, { prefix, services, log, authenticate, callers: 'people' }).routes());
+  const routes = [...signInRoutes, ...handoverRoutes, ...miniprogramLinkRoutes];
+  router.use(mountRoutes(routes, { prefix, services, log, authenticate, callers: 'people' }).routes());
   return router;
 }

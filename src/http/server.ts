@@ -49,14 +49,25 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
       await renderError(ctx, error, { log, errorPage });
     }
     const ms = Number(process.hrtime.bigint() - startedAt) / 1e6;
-    // The path alone: query strings carry codes and tokens (threat G1).
+    // The path alone: query strings carry codes and tokens (threat G1), and what a path carries is masked.
     log.info(
-      { request_id: ctx.state.requestId, method: ctx.method, path: ctx.path, status: ctx.status, ms: Math.round(ms) },
+      {
+        request_id: ctx.state.requestId,
+        method: ctx.method,
+        path: shownPath(ctx.path),
+        status: ctx.status,
+        ms: Math.round(ms),
+      },
       'request',
     );
   });
   koa.use(securityHeaders({ https }));
   return koa;
+}
+
+/** A ticket (22 characters, tickets.ts) is a secret for as long as it lasts. */
+function shownPath(path: string): string {
+  return path.replace(/(?<=\/)[\w-]{22}(?=\/|$)/g, '…');
 }
 
 type ErrorRendering = { log: Logger; errorPage: KoaOptions['errorPage'] };
@@ -65,7 +76,10 @@ async function renderError(ctx: Context, thrown: unknown, { log, errorPage }: Er
   const error = toAppError(thrown);
   const request_id = ctx.state.requestId;
   if (error.status >= 500)
-    log.error({ request_id, path: ctx.path, error: error.code, err: error.cause ?? error }, 'request failed');
+    log.error(
+      { request_id, path: shownPath(ctx.path), error: error.code, err: error.cause ?? error },
+      'request failed',
+    );
   ctx.status = error.status;
   ctx.set('Cache-Control', 'no-store');
   if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));

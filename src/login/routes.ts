@@ -16,6 +16,7 @@ import { allowClient, showConsent } from './consent.ts';
 import { type LoginDependencies, type PostHandler, seeOther, type VisitHandler } from './dependencies.ts';
 import { answer } from './finish.ts';
 import { createHandlers, type Handlers } from './handlers.ts';
+import { enterHandover, finishByHandover, showHandover } from './handover.ts';
 import { wayCalled } from './methods.ts';
 import { policyPurposes, policySections, policyVersion } from './privacy.ts';
 import { agree, disown, showAgree } from './proven.ts';
@@ -46,6 +47,7 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
 
   const begin: VisitHandler = async (ctx, visit) => {
     if (asksConsent(visit)) return showConsent(ctx, deps, visit);
+    if (await finishByHandover(ctx, deps, visit)) return;
     if (!(await leftStraight(ctx, deps, visit))) await showStart(ctx, deps, visit);
   };
   const choose: PostHandler = async (ctx, visit, form) => {
@@ -57,6 +59,8 @@ export function loginRoutes(given: LoginDependencies): Router<RequestState> {
 
   quietPages(router, given);
   for (const path of callbacks) router.get(path, redirectCallback(deps));
+  router.get('/handover/:ticket', (ctx) => showHandover(ctx, deps));
+  router.post('/handover/:ticket', (ctx) => enterHandover(ctx, deps));
   router.get('/login/:uid', visiting(begin));
   router.post('/login/:uid/cancel', posting(cancel));
   router.post('/login/:uid/consent', posting(decide));

@@ -2,6 +2,7 @@
  * RFC 8693 at /token: what a mini-program (or an app) has instead of a browser redirect.
  *
  *   wechat-login-code [+ phone_code]         wx.login proves the openid and unionid, the phone button the number
+ *                     [+ link_ticket, link_code]  a link of the website: the account there and this WeChat join
  *   one-time-code     [+ wechat_code]        a code of POST /otp proves the number or address
  *
  *   check everything that costs nothing → prove → subject → consents → tokens, in one write → bind the anonymous id
@@ -22,6 +23,7 @@ import { channelOf, keepConsents } from './consents.ts';
 import { errors } from './engine.ts';
 import { createExchangeLimits } from './exchange-limits.ts';
 import { issueTokens, type RequestedAccess, readRequestedAccess } from './issue.ts';
+import { joinByLink, type LinkStatus } from './launch-link.ts';
 import { invalidGrant, invalidRequest, toOAuthError } from './oauth-errors.ts';
 import { anonymousIdOf, bind, type GrantContext, type TokenEndpointDependencies } from './token-endpoint.ts';
 
@@ -34,6 +36,8 @@ export const exchangeParameters = [
   'requested_token_type',
   'phone_code',
   'wechat_code',
+  'link_ticket',
+  'link_code',
   'anonymous_id',
   'create',
   'device_id',
@@ -59,6 +63,8 @@ type Request = {
   subjectToken: string;
   phoneCode: string | undefined;
   wechatCode: string | undefined;
+  /** What a link of the website opened the app with, and the digits that the person typed. */
+  link: { ticket: string; code: string } | undefined;
   anonymousId: string | undefined;
   create: boolean;
   /** What this app was given by itself at its first start, to be known again (identity rule 6). */
@@ -80,12 +86,14 @@ export function createTokenExchange(deps: ExchangeDependencies) {
       const request = readRequest(deps, ctx, client);
       limits.assertAllowed(ctx.state.ip);
       const proven = await prove(deps, client, request).catch((error) => limits.count(ctx.state.ip, client, error));
+      const link_status = request.link && (await join(deps, ctx, client, request.link, proven));
       const resolution = await resolve(deps, ctx, client, request, proven);
       if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);
       await keepConsents(deps, ctx, request.consents, resolution.sub);
       const grant_id = await issueTokens(deps, ctx, resolution.sub, request.access, {
         issued_token_type: accessTokenType,
         ...phoneStatus(proven, resolution),
+        ...(link_status && { link_status }),
       });
       if (request.anonymousId)
         await bind(deps, ctx, { anonymous_id: request.anonymousId, subject_id: resolution.sub, grant_id });
@@ -114,6 +122,7 @@ function readRequest({ publicUrl }: ExchangeDependencies, { oidc }: GrantContext
     subjectToken,
     phoneCode: type === wechatLoginCode ? text(params.phone_code) : undefined,
     wechatCode: type === oneTimeCode ? wechatCode : undefined,
+    link: type === wechatLoginCode ? linkOf(params) : undefined,
     anonymousId: anonymousIdOf(params),
     create,
     device: deviceOf(params.device_id),
@@ -121,6 +130,12 @@ function readRequest({ publicUrl }: ExchangeDependencies, { oidc }: GrantContext
     consents: parseConsents(text(params.consents) ?? ''),
     access: readRequestedAccess(client, params, publicUrl),
   };
+}
+
+/** Without the digits there is nothing to join, whatever the link says. */
+function linkOf({ link_ticket, link_code }: Record<string, unknown>): Request['link'] {
+  const [ticket, code] = [text(link_ticket), text(link_code)];
+  return ticket && code ? { ticket, code } : undefined;
 }
 
 function yesOrNo(name: string, value: unknown, otherwise: boolean): boolean {
@@ -178,6 +193,19 @@ async function proveByCode(
   const wechat = wechatCode ? await connectors.exchange(appid, { login_code: wechatCode }) : undefined;
   const proof = await connectors.verify(channel, { otp_id, code, purpose: 'otp', binding: clientId });
   return { proofs: wechat && !proof.stands_alone ? [wechat, proof] : [proof], phoneFailed: false };
+}
+
+/** Before the subject is looked for: what is joined now is who signs in now. */
+async function join(
+  { db, seal, jobs, limits, log }: ExchangeDependencies,
+  ctx: GrantContext,
+  { clientId: client_id }: EngineClient,
+  link: { ticket: string; code: string },
+  { proofs: [proof] }: Proven,
+): Promise<LinkStatus> {
+  const { ip, requestId: request_id } = ctx.state;
+  const actor = { actor_kind: 'person' as const, client_id, ip, request_id };
+  return joinByLink({ db, seal, jobs, limits, log }, { ...link, proof, actor });
 }
 
 async function resolve(

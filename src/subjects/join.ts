@@ -1,5 +1,5 @@
 /**
- * "Both accounts are mine": on the account page a person has just proven an identity that another subject holds. They see what would
+ * "Both accounts are mine": on the account page, or with a link of the website in the mini-program, a person has just proven an identity that another subject holds. They see what would
  * come together and say so; what contradicts makes it a case for staff instead (identity rule 7). Never by itself.
  */
 import type { Knex } from 'knex';
@@ -56,7 +56,7 @@ export type Joined = { kind: 'merged'; merge: Merge } | { kind: 'case'; case_id:
 /** Decided anew under the locks: what the person saw may have changed since. */
 export async function joinProven(
   { db, seal, jobs }: MergeServices,
-  input: JoinInput & { actor: Actor },
+  { reason = 'asked for on the account page', ...input }: JoinInput & { actor: Actor; reason?: string },
 ): Promise<Joined> {
   const keys = input.proof.identities.map((identity) => keyOf(seal, identity));
   return inTransaction(db, async (trx) => {
@@ -69,7 +69,6 @@ export async function joinProven(
     const contradictions = await contradictionsOf(trx, input, owner);
     if (contradictions.length) return { kind: 'case', case_id: await askStaff(trx, input, owner, contradictions) };
     const sides = await survivorOf(trx, input.sub, owner.subject_id);
-    const reason = 'asked for on the account page';
     const merge = await mergeLocked({ trx, seal, jobs }, { ...sides, reason, basis: 'person', actor: input.actor });
     return { kind: 'merged', merge: mergeOf(merge) };
   });

@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readQrPicture } from '../helpers/qr-picture.ts';
 import { type Answer, formTo, type Visitor } from '../login/visitor.ts';
@@ -7,19 +6,7 @@ import { openSides, shopCallback } from './world.ts';
 const sides = await openSides();
 const { browser, phone, me, origin, other, db } = sides;
 
-const verifier = randomBytes(32).toString('base64url');
-const authorize = (client_id = 'shop', redirect_uri = shopCallback) =>
-  `${origin}/authorize?${new URLSearchParams({
-    client_id,
-    response_type: 'code',
-    scope: 'openid',
-    redirect_uri,
-    state: 'state-1',
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-    code_challenge_method: 'S256',
-  })}`;
-
-const signInPage = async (pc: Visitor) => pc.follow(await pc.get(authorize()));
+const signInPage = (pc: Visitor) => sides.toSignIn(pc);
 
 /** From the website to the page with the code; the ticket is read from the pixels, as a phone does. */
 async function show(pc: Visitor): Promise<{ page: Answer; ticket: string; base: string }> {
@@ -36,22 +23,7 @@ async function ticketOn(pc: Visitor, page: Answer): Promise<string> {
 const stateOf = async (pc: Visitor, base: string, at = origin) =>
   (await pc.json(`${at}${new URL(base).pathname}/scan/state`)).state;
 
-const subAfter = async (out: Answer): Promise<string> => {
-  const code = new URL(out.location ?? '').searchParams.get('code') ?? '';
-  const answer = await fetch(`${origin}/token`, {
-    method: 'POST',
-    body: new URLSearchParams({
-      grant_type: 'authorization_code',
-      client_id: 'shop',
-      redirect_uri: shopCallback,
-      code_verifier: verifier,
-      code,
-    }),
-  });
-  const body = (await answer.json()) as { id_token?: string; error_description?: string };
-  if (!body.id_token) throw new Error(body.error_description);
-  return sides.subOf(body.id_token);
-};
+const subAfter = async (out: Answer) => (await sides.redeem(out)).sub;
 
 const finish = async (pc: Visitor, base: string) => {
   const page = await pc.get(`${base}/scan`);
@@ -145,7 +117,7 @@ describe('signing in on a computer by a mini-program code', () => {
     await me(signedIn.token, `/sign-ins/${first.ticket}`, { body: { decision: 'confirm' } });
     await finish(pc, first.base);
     const wang = await (await phone()).launch();
-    const page = await pc.follow(await pc.get(`${authorize()}&prompt=login`));
+    const page = await pc.follow(await pc.get(sides.authorize({ prompt: 'login' })));
     const shown = await pc.follow(await pc.submit(formTo(page, '/miniprogram-scan')));
     const ticket = await ticketOn(pc, shown);
     await me(wang.token, `/sign-ins/${ticket}`);
@@ -272,11 +244,8 @@ describe('C13: a code that is shown where it does not belong', () => {
 
 describe('a code', () => {
   it('is offered by the clients that name it, and not on a phone, which cannot scan itself', async () => {
-    const page = await browser().get(authorize('plain', 'http://localhost:5/callback'));
-    expect(page.status).toBe(303);
-    const without = await (async (pc) => pc.follow(await pc.get(authorize('plain', 'http://localhost:5/callback'))))(
-      browser(),
-    );
+    const plain = { client_id: 'plain', redirect_uri: 'http://localhost:5/callback' };
+    const without = await sides.toSignIn(browser(), plain);
     expect(without.html).not.toContain('miniprogram-scan');
     const agent = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148';
     expect((await signInPage(browser({ agent }))).html).not.toContain('miniprogram-scan');

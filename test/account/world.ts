@@ -2,6 +2,7 @@
  * Both sides of a company with two processes of Heyi: browsers that keep cookies, and people with a mini-program in their hands. Every
  * browser and phone has an address of its own unless it says which.
  */
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,13 +13,15 @@ import { createClient } from '../../src/oidc/clients.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { freePorts } from '../helpers/ports.ts';
-import { createVisitor, type Visitor } from '../login/visitor.ts';
+import { createVisitor, formTo, type Answer as PageAnswer, type Visitor } from '../login/visitor.ts';
 
 export const shop = 'http://localhost:4';
 export const shopCallback = `${shop}/callback`;
 export const chrome =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36';
+export const webView = `${chrome} MicroMessenger/8.0.53 MiniProgramEnv/Windows miniProgram/wxsandbox0000000001`;
 const appid = 'wxsandbox0000000001';
+const verifier = randomBytes(32).toString('base64url');
 
 export type Sides = Awaited<ReturnType<typeof openSides>>;
 export type Phone = Awaited<ReturnType<Sides['phone']>>;
@@ -100,8 +103,8 @@ export async function openSides() {
       ...(body && { body: JSON.stringify(body) }),
     });
 
-  async function exchange(ip: string, parameters: Record<string, string>): Promise<Answer> {
-    const answer = await fetch(`${origin}/token`, {
+  async function exchange(ip: string, parameters: Record<string, string>, at = origin): Promise<Answer> {
+    const answer = await fetch(`${at}/token`, {
       method: 'POST',
       headers: { 'x-forwarded-for': ip },
       body: new URLSearchParams({
@@ -117,6 +120,58 @@ export async function openSides() {
 
   const subOf = (idToken: unknown) =>
     String(JSON.parse(Buffer.from(String(idToken).split('.')[1] ?? '', 'base64url').toString()).sub);
+
+  /** Where the website sends a person. */
+  const authorize = (more: Record<string, string> = {}) =>
+    `${origin}/authorize?${new URLSearchParams({
+      client_id: 'shop',
+      response_type: 'code',
+      scope: 'openid',
+      redirect_uri: shopCallback,
+      state: 'state-1',
+      code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+      code_challenge_method: 'S256',
+      ...more,
+    })}`;
+  const toSignIn = async (visitor: Visitor, more?: Record<string, string>) =>
+    visitor.follow(await visitor.get(authorize(more)));
+
+  /** What the website learns when the person comes back. */
+  async function redeem(out: PageAnswer): Promise<{ sub: string; token: string }> {
+    const answer = await fetch(`${origin}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({
+        grant_type: 'authorization_code',
+        client_id: 'shop',
+        redirect_uri: shopCallback,
+        code_verifier: verifier,
+        code: new URL(out.location ?? '').searchParams.get('code') ?? '',
+      }),
+    });
+    const body = (await answer.json()) as { id_token?: string; access_token: string; error_description?: string };
+    if (!body.id_token) throw new Error(`${out.url} ${out.status}: ${body.error_description}`);
+    return { sub: subOf(body.id_token), token: body.access_token };
+  }
+
+  let numbers = 0;
+  const newNumber = () => {
+    numbers += 1;
+    return `+861391234${String(1000 + numbers)}`;
+  };
+
+  /** On the website, by a code in a text message. */
+  async function signInBySms(visitor: Visitor, number = newNumber()) {
+    const page = await toSignIn(visitor);
+    const code = await visitor.follow(await visitor.submit(formTo(page, '/sms'), { phone: number, privacy: '1' }));
+    const inbox = await fetch(`${config.sandboxUrl}/inbox?to=${encodeURIComponent(number)}`, {
+      headers: { accept: 'application/json' },
+    });
+    const { messages } = (await inbox.json()) as { messages: { code: string }[] };
+    const out = await visitor.follow(
+      await visitor.submit(formTo(code, '/verify'), { code: messages[0]?.code ?? '', privacy: '1' }),
+    );
+    return { number, ...(await redeem(out)) };
+  }
 
   /** Somebody's phone with the mini-program; `launch` signs them in by WeChat. */
   async function phone({ ip = ownAddress(), number = '' } = {}) {
@@ -164,6 +219,11 @@ export async function openSides() {
     exchange,
     subOf,
     phone,
+    newNumber,
+    authorize,
+    toSignIn,
+    redeem,
+    signInBySms,
     me,
   };
 }
