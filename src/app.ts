@@ -18,6 +18,7 @@ import { createProofOfWork } from './connectors/captcha.ts';
 import type { Identity } from './connectors/contract.ts';
 import { createConnectors } from './connectors/registry.ts';
 import { reportRoutes } from './connectors/report-routes.ts';
+import { verificationFileRouter } from './connectors/verification-files.ts';
 import { createDatabase } from './database.ts';
 import { handleEventJobs } from './events/jobs.ts';
 import { eventsRoutes } from './events/routes.ts';
@@ -111,7 +112,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       clientOf: oidc.loginClient,
       authenticate: oidc.readAccessToken,
     }),
-    apiRoutes({ db, seal, jobs, log, authenticate: oidc.readAccessToken }),
+    apiRoutes({ db, seal, jobs, limits, log, authenticate: oidc.readAccessToken }),
     loginRoutes({
       db,
       seal,
@@ -127,6 +128,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
       jobs,
       ending: ending.signal,
     }),
+    verificationFileRouter({ db }),
     wechatPushRoutes({ db, seal, clock, log, jobs, i18n, countForward: (outcome) => metrics?.countForward(outcome) }),
     accountRoutes({
       db,

@@ -15,6 +15,8 @@ import { identityRoutes } from './identities.ts';
 import { mergeRoutes } from './merges.ts';
 import { type ApiServices, scopes } from './services.ts';
 import { subjectRoutes } from './subjects.ts';
+import { verificationFileRoutes } from './verification-files.ts';
+import { wechatTokenRoutes } from './wechat-tokens.ts';
 import { writeKeyRoutes } from './write-keys.ts';
 
 export const routes = [
@@ -24,20 +26,22 @@ export const routes = [
   ...clientRoutes,
   ...writeKeyRoutes,
   ...connectorRoutes,
+  ...verificationFileRoutes,
+  ...wechatTokenRoutes,
 ];
 
 const prefix = '/api/v1';
 
 export type ApiOptions = ApiServices & Pick<MountOptions<ApiServices>, 'log' | 'authenticate'>;
 
-export function apiRoutes({ db, seal, jobs, log, authenticate }: ApiOptions): Router<RequestState> {
+export function apiRoutes({ authenticate, ...services }: ApiOptions): Router<RequestState> {
   const document = apiDocument();
   const router = new Router<RequestState>();
   router.get('/api/openapi.json', (ctx) => {
     ctx.set('Cache-Control', 'no-store');
     ctx.body = document;
   });
-  router.use(mountRoutes(routes, { prefix, services: { db, seal, jobs }, log, authenticate }).routes());
+  router.use(mountRoutes(routes, { prefix, services, log: services.log, authenticate }).routes());
   return router;
 }
 

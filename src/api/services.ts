@@ -1,11 +1,13 @@
 /** What the handlers of the management API take, the one way to write a route of it, and who did it for the audit record. */
 import type { AuditEntry } from '../audit/audit.ts';
 import type { Database } from '../database.ts';
+import type { Limits } from '../http/limits.ts';
 import { type Caller, routeFactory } from '../http/routes.ts';
 import type { Jobs } from '../jobs.ts';
+import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 
-export type ApiServices = { db: Database; seal: Seal; jobs: Pick<Jobs, 'send'> };
+export type ApiServices = { db: Database; seal: Seal; jobs: Pick<Jobs, 'send'>; limits: Limits; log: Logger };
 
 export const route = routeFactory<ApiServices>();
 
@@ -23,6 +25,7 @@ export const scopes = {
   'settings:write': 'Read and change clients, write keys and connectors.',
   'segments:read': 'Read segments and their members.',
   'segments:write': 'Define segments.',
+  'wechat:token': 'Get the access token of a WeChat app, which may do everything that the app may do.',
 } as const;
 
 export type Scope = keyof typeof scopes;

@@ -19,6 +19,7 @@ import { reviewerAdd } from './reviewer-add.ts';
 import { reviewerList } from './reviewer-list.ts';
 import { reviewerRemove } from './reviewer-remove.ts';
 import { start } from './start.ts';
+import { verificationFileAdd, verificationFileList, verificationFileRemove } from './verification-file.ts';
 import { writeKeyCreate } from './write-key-create.ts';
 import { writeKeyList } from './write-key-list.ts';
 
@@ -32,6 +33,9 @@ const commands: Command[] = [
   clientList,
   writeKeyCreate,
   writeKeyList,
+  verificationFileAdd,
+  verificationFileList,
+  verificationFileRemove,
   adminGrant,
   reviewerAdd,
   reviewerList,

@@ -156,7 +156,7 @@ export async function purgeCodes(db: Database): Promise<void> {
 
 // WeChat's app tokens
 
-export type StoredToken = { token_sealed: string; is_fresh: boolean };
+export type StoredToken = { token_sealed: string; is_fresh: boolean; expires_in: number };
 
 export async function readAccessToken(
   db: Database | Knex.Transaction,
@@ -165,7 +165,8 @@ export async function readAccessToken(
   // Fresh until two minutes before the end, or until half of a shorter remaining life: a request that starts with the token must
   // also be able to end with it.
   const { rows } = await db.raw(
-    `select token_sealed, now() < expires_at - least(interval '2 minutes', (expires_at - fetched_at) / 2) as is_fresh
+    `select token_sealed, floor(extract(epoch from expires_at - now()))::integer as expires_in,
+            now() < expires_at - least(interval '2 minutes', (expires_at - fetched_at) / 2) as is_fresh
        from wechat_access_tokens where appid = :appid and expires_at > now()`,
     { appid },
   );

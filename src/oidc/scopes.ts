@@ -23,6 +23,7 @@ export const machineScopes = [
   'settings:write',
   'segments:read',
   'segments:write',
+  'wechat:token',
 ];
 
 export function apiResource(publicUrl: string): string {

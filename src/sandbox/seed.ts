@@ -98,7 +98,8 @@ async function seedClients({ db, seal, demoUrl }: SeedOptions): Promise<void> {
     ...demoBackend,
     name: '山屿 Demo back end',
     grant_types: ['client_credentials'],
-    scope: 'subjects:read subjects:write subjects:pii settings:write segments:read segments:write events:write',
+    scope:
+      'subjects:read subjects:write subjects:pii settings:write segments:read segments:write events:write wechat:token',
     source,
   });
 }

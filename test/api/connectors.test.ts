@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiRoutes } from '../../src/api/routes.ts';
 import { createConnectors } from '../../src/connectors/registry.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
@@ -19,6 +20,7 @@ beforeAll(async () => {
       db,
       seal,
       jobs: noJobs,
+      limits: createLimits({ db, seal }),
       log,
       authenticate: async (client_id) => ({ client_id, scopes: ['settings:write'] }),
     }),

@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { apiRoutes } from '../../src/api/routes.ts';
 import type { Identity } from '../../src/connectors/contract.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { testDatabase } from '../helpers/database.ts';
@@ -24,6 +25,7 @@ beforeAll(async () => {
       db,
       seal,
       jobs,
+      limits: createLimits({ db, seal }),
       log,
       authenticate: async (bearer) => ({ client_id: `machine-${bearer}`, scopes: tokens[bearer] ?? [] }),
     }),

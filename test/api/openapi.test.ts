@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiDocument, apiRoutes, routes } from '../../src/api/routes.ts';
 import { scopes } from '../../src/api/services.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
@@ -14,7 +15,7 @@ let send: Send;
 beforeAll(async () => {
   const seal = createSeal('a secret of the document test, long enough');
   ({ send } = await serveRouter((log) => [
-    apiRoutes({ db, seal, jobs: noJobs, log, authenticate: async () => undefined }),
+    apiRoutes({ db, seal, jobs: noJobs, limits: createLimits({ db, seal }), log, authenticate: async () => undefined }),
   ]));
 });
 

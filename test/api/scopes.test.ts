@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiRoutes, routes } from '../../src/api/routes.ts';
 import { type Scope, scopes } from '../../src/api/services.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
@@ -20,6 +21,7 @@ beforeAll(async () => {
       db,
       seal,
       jobs: noJobs,
+      limits: createLimits({ db, seal }),
       log,
       authenticate: async (bearer) => {
         if (bearer === 'of-another-audience') return undefined;
@@ -51,6 +53,11 @@ const contract: Record<string, Scope[]> = {
   'POST /subjects/{sub}/identities': ['subjects:write'],
   'DELETE /subjects/{sub}/identities/{id}': ['subjects:write'],
   'PUT /subjects/{sub}/consents': ['subjects:write'],
+  'GET /verification-files': ['settings:write'],
+  'PUT /verification-files/{name}': ['settings:write'],
+  'DELETE /verification-files/{name}': ['settings:write'],
+  'GET /wechat/{appid}/access-token': ['wechat:token'],
+  'POST /wechat/{appid}/access-token/report': ['wechat:token'],
   'POST /merges/preview': ['subjects:write'],
   'POST /merges': ['subjects:write'],
   'GET /merges/{id}': ['subjects:write'],

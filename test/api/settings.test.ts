@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiRoutes } from '../../src/api/routes.ts';
 import { scopes } from '../../src/api/services.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { machineScopes } from '../../src/oidc/scopes.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
@@ -23,6 +24,7 @@ beforeAll(async () => {
       db,
       seal,
       jobs: noJobs,
+      limits: createLimits({ db, seal }),
       log,
       authenticate: async (bearer) => ({ client_id: bearer, scopes: tokens[bearer] ?? [] }),
     }),

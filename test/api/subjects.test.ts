@@ -5,6 +5,7 @@ import type { Identity } from '../../src/connectors/contract.ts';
 import { recordConsents } from '../../src/consent/consent.ts';
 import { eventsRoutes } from '../../src/events/routes.ts';
 import { createWriteKey } from '../../src/events/write-keys.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
@@ -35,6 +36,7 @@ beforeAll(async () => {
       db,
       seal,
       jobs: noJobs,
+      limits: createLimits({ db, seal }),
       log,
       authenticate: async (bearer) => ({ client_id: `machine-${bearer}`, scopes: tokens[bearer] ?? [] }),
     }),

@@ -1,6 +1,7 @@
 import { generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiRoutes } from '../../src/api/routes.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { tokenExchange } from '../../src/oidc/clients.ts';
 import { wechatLoginCode } from '../../src/oidc/token-exchange.ts';
 import { testDatabase } from '../helpers/database.ts';
@@ -17,7 +18,9 @@ beforeAll(async () => {
   world = await startWorld({ db });
   resource = `${world.issuer}/api`;
   const { readAccessToken } = world.oidc;
-  ({ send } = await serveRouter((log) => [apiRoutes({ db, seal, jobs: noJobs, log, authenticate: readAccessToken })]));
+  ({ send } = await serveRouter((log) => [
+    apiRoutes({ db, seal, jobs: noJobs, limits: createLimits({ db, seal }), log, authenticate: readAccessToken }),
+  ]));
   await world.register({
     client_id: 'backend',
     name: 'Backend',

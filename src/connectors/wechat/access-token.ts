@@ -14,7 +14,12 @@ import { callWechat, isWechatError, type WechatApp } from './client.ts';
 import { tokenVoid } from './errors.ts';
 
 type Services = Pick<ConnectorServices, 'db' | 'seal' | 'log'>;
-type Token = { token: string; sealed: string };
+type Token = {
+  token: string;
+  sealed: string;
+  /** Seconds that are left of its life. */
+  expires_in: number;
+};
 
 /**
  * Runs a call that needs the app's token; when WeChat says that the token is void, once more with a new one. The refused call
@@ -34,6 +39,26 @@ export async function withAccessToken<T>(
     await dropAccessToken(services.db, app.appid, first.sealed);
     return call((await accessToken(services, app)).token);
   }
+}
+
+/**
+ * For the company's other systems, which would void it by asking for one of their own: the same token, and what is truly left of it.
+ * @throws WechatError
+ */
+export async function sharedToken(services: Services, app: WechatApp): Promise<{ token: string; expires_in: number }> {
+  const { token, expires_in } = await accessToken(services, app);
+  return { token, expires_in };
+}
+
+/**
+ * Somebody was refused with this token. WeChat is asked which one is good, without forcing a new one: where it says the same, the
+ * refusal had another reason. True when there is another token now. @throws WechatError
+ */
+export async function replaceRefused(services: Services, app: WechatApp, refused: string): Promise<boolean> {
+  const stored = await readAccessToken(services.db, app.appid);
+  if (!stored || opened(services, app, stored).token !== refused) return true;
+  const { token } = await refresh(services, app, stored.token_sealed);
+  return token !== refused;
 }
 
 async function accessToken(services: Services, app: WechatApp): Promise<Token> {
@@ -63,15 +88,16 @@ function refreshOnce(services: Services, app: WechatApp): Promise<Token> {
   return refreshing;
 }
 
-async function refresh(services: Services, app: WechatApp): Promise<Token> {
+/** `doubted`: this very one does not count as fresh. */
+async function refresh(services: Services, app: WechatApp, doubted?: string): Promise<Token> {
   return services.db.transaction(async (trx) => {
     await lockAccessToken(trx, app.appid);
     const meanwhile = await readAccessToken(trx, app.appid);
-    if (meanwhile?.is_fresh) return opened(services, app, meanwhile);
+    if (meanwhile?.is_fresh && meanwhile.token_sealed !== doubted) return opened(services, app, meanwhile);
     const { token, expiresIn } = await fetchToken(app);
     const sealed = services.seal.seal(token, context(app));
     await saveAccessToken(trx, { appid: app.appid, token_sealed: sealed, expiresIn });
-    return { token, sealed };
+    return { token, sealed, expires_in: Math.floor(expiresIn) };
   });
 }
 
@@ -90,8 +116,8 @@ async function fetchToken({ appid, secret, base_url }: WechatApp): Promise<{ tok
   return { token: answer.access_token, expiresIn };
 }
 
-function opened({ seal }: Services, app: WechatApp, { token_sealed }: StoredToken): Token {
-  return { token: seal.open(token_sealed, context(app)), sealed: token_sealed };
+function opened({ seal }: Services, app: WechatApp, { token_sealed, expires_in }: StoredToken): Token {
+  return { token: seal.open(token_sealed, context(app)), sealed: token_sealed, expires_in };
 }
 
 /** A sealed token copied to another app's row does not open. */
