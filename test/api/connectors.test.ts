@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { apiRoutes } from '../../src/api/routes.ts';
-import { createConnectors } from '../../src/connectors/registry.ts';
+import { createConnectors, connectors as known } from '../../src/connectors/registry.ts';
 import { createLimits } from '../../src/http/limits.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
@@ -206,7 +206,7 @@ describe('GET /connectors', () => {
     };
     type Schema = { type: string; properties: Record<string, object>; required: string[] };
     const find = (name: string) => available.find(({ connector }) => connector === name);
-    expect(available.map(({ connector }) => connector)).toEqual(['sms', 'email', 'wechat-miniprogram']);
+    expect(available.map(({ connector }) => connector)).toEqual(known.map(({ name }) => name));
     expect(find('wechat-miniprogram')).toMatchObject({
       kind: 'exchange',
       settings_schema: {
