@@ -1,5 +1,5 @@
 /** How an identity is stored: phone and e-mail sealed and found by a keyed hash (rule 9), all others as they are. */
-import type { Identity, IdentityKind } from '../connectors/contract.ts';
+import { type Identity, type IdentityKind, reviewerIssuer } from '../connectors/contract.ts';
 import { maskEmail } from '../connectors/email-address.ts';
 import { maskPhone } from '../connectors/phone-number.ts';
 import type { Seal } from '../seal.ts';
@@ -34,4 +34,9 @@ export function hintOf(seal: Seal, row: { kind: IdentityKind; lookup: string; se
 
 export function isSameKey(a: IdentityKey, b: IdentityKey): boolean {
   return a.kind === b.kind && a.issuer === b.issuer && a.lookup === b.lookup;
+}
+
+/** The account of a reviewer: others know the code that opens it, so nobody and nothing is joined with it. */
+export function isReviewers(held: { issuer: string }[]): boolean {
+  return held.some(({ issuer }) => issuer === reviewerIssuer);
 }

@@ -10,7 +10,7 @@ import type { Seal } from '../seal.ts';
 import type { Actor, SendJobs } from './actor.ts';
 import { contradictionsWith } from './contradictions.ts';
 import { attach, detach } from './identities.ts';
-import { isSameKey, keyOf, maskIdentity } from './identity-key.ts';
+import { isReviewers, isSameKey, keyOf, maskIdentity } from './identity-key.ts';
 import {
   findOwners,
   type IdentityKey,
@@ -77,7 +77,8 @@ async function link({ db, seal, jobs }: LinkServices, linking: Linking): Promise
       const key = keyOf(seal, identity);
       if (owners.some((owner) => isSameKey(owner, key))) continue;
       const rivals = await rivalsOf(trx, sub, key, owners);
-      if (rivals.length && !replace) throw fail('identity_contradicts', { fields: { kind: identity.kind } });
+      if (isReviewers(await identitiesOfSubject(trx, sub)) || (rivals.length && !replace))
+        throw fail('identity_contradicts', { fields: { kind: identity.kind } });
       await attach(services, { sub, identity, actor, tells, ...(reason && { reason }) });
       for (const identity_id of rivals) await detach(services, { sub, identity_id, actor, reason: 'replaced' });
       linked.push(identity.kind);

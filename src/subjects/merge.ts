@@ -9,14 +9,14 @@
  * other is put second: it still signs this person in, and is left out of claims and messages.
  */
 import type { Knex } from 'knex';
-import { type IdentityKind, reviewerIssuer } from '../connectors/contract.ts';
+import type { IdentityKind } from '../connectors/contract.ts';
 import { inTransaction } from '../database.ts';
 import { fail } from '../errors.ts';
 import { publish } from '../outbox.ts';
 import type { Seal } from '../seal.ts';
 import { type Actor, endEverywhere, notify, recordFor, type SendJobs } from './actor.ts';
 import { closeCasesBetween } from './case-store.ts';
-import { hintOf } from './identity-key.ts';
+import { hintOf, isReviewers } from './identity-key.ts';
 import {
   addAlias,
   type Basis,
@@ -166,7 +166,7 @@ export async function refusalOf(db: Knex, survivor: string, absorbed: string): P
     if (row.subject_id !== sub) return 'already_absorbed';
     // A suspended person would come back through the other's account; a deleted one never does.
     if (row.status !== 'active') return 'not_active';
-    if ((await identitiesOfSubject(db, sub)).some(({ issuer }) => issuer === reviewerIssuer)) return 'reviewer';
+    if (isReviewers(await identitiesOfSubject(db, sub))) return 'reviewer';
   }
   const members = [...(await membersOf(db, survivor)), ...(await membersOf(db, absorbed))];
   return (await isStaff(db, members)) ? 'staff' : undefined;

@@ -77,6 +77,19 @@ describe('the second provider', () => {
     const { phone } = newPerson();
     for (let n = 0; n < 7; n++) expect(await codeOf(ask(phone))).toBe('upstream_unavailable');
   });
+  it('takes over from one that has been silent for long, without anybody waiting for it', {
+    timeout: 20_000,
+  }, async () => {
+    const silent = await fakeServer(() => 'hang');
+    await configure({ ...first, base_url: silent.base, fallback: second });
+    const waiting = await Promise.all(Array.from({ length: 10 }, () => codeOf(ask())));
+    expect(new Set(waiting)).toEqual(new Set(['upstream_unavailable']));
+    expect(byTencent).toHaveLength(0);
+    const startedAt = performance.now();
+    await ask();
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect([silent.seen.length, byTencent.length]).toEqual([10, 1]);
+  });
   it('may stand first, and two accounts of one provider may stand behind each other', async () => {
     await configure({ ...second, fallback: first });
     await ask();
@@ -110,10 +123,12 @@ describe('B11: one code is never two messages', () => {
 });
 
 describe('the settings', () => {
-  it('one provider alone, as it was stored before, stays valid', async () => {
-    await configure(first);
+  it('one provider alone, as an older version stored it, stays valid and gets the caps of today', async () => {
+    const stored = services.seal.seal(JSON.stringify({ ...first, sends_per_minute: 300 }), 'connectors');
+    await db('connectors').where({ id: 'sms' }).update({ settings_sealed: stored });
     await ask();
     expect(byAliyun).toHaveLength(1);
+    expect((await listInstances(services))[0]?.settings).toMatchObject({ provider: 'aliyun', sends_per_day: 20_000 });
   });
   it('secrets of the second provider are shown as little as those of the first', async () => {
     const [shown] = await listInstances(services);

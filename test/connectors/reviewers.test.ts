@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Identity, Started } from '../../src/connectors/contract.ts';
 import { createConnectors } from '../../src/connectors/registry.ts';
 import { addReviewer, listReviewers, type NewReviewer, removeReviewer } from '../../src/connectors/sms/reviewers.ts';
+import { linkProof } from '../../src/subjects/link.ts';
 import { mergeSubjects } from '../../src/subjects/merge.ts';
 import { type ResolveInput, resolveSubject } from '../../src/subjects/resolve.ts';
 import { claimsOf, findByIdentity } from '../../src/subjects/subjects.ts';
@@ -157,6 +158,18 @@ describe('nobody else’s data', () => {
       const before = sent.length;
       await start(phone, { purpose });
       expect(sent).toHaveLength(before + 1);
+    }
+  });
+  it('its account takes no other way of signing in: whoever came by that would be open to others', async () => {
+    const { phone } = newPerson();
+    const { code } = await add({ phone });
+    const { sub } = await signIn(await prove(phone, code));
+    const wechat = proofOf({ kind: 'wechat_openid', issuer: 'wxA', external_id: `o${crypto.randomUUID()}` });
+    for (const proof of [wechat, proofOf(ofPhone(newPerson().phone))]) {
+      for (const replace of [false, true])
+        expect(await codeOf(linkProof(services, { sub, proof, actor: operator, replace }))).toBe(
+          'identity_contradicts',
+        );
     }
   });
   it('its account is merged with nobody, by rule or by staff: what it knows, others know', async () => {
