@@ -4,7 +4,7 @@
  * just proven, and to the one that was taken away. A job that is tried again tells nobody twice.
  */
 import type { Knex } from 'knex';
-import type { Connectors, Notice } from '../connectors/contract.ts';
+import { type Connectors, type Notice, reviewerIssuer } from '../connectors/contract.ts';
 import { AppError } from '../errors.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
@@ -51,7 +51,9 @@ async function recipientsOf(
   { kind, former, not_to }: Happened,
 ): Promise<Recipient[]> {
   const held = sub ? await identitiesOf({ db, seal }, sub) : [];
-  const channels = held.flatMap(({ id, kind, external_id }) => (id === not_to ? [] : recipient(kind, external_id)));
+  const channels = held.flatMap(({ id, kind, issuer, external_id }) =>
+    id === not_to || issuer === reviewerIssuer ? [] : recipient(kind, external_id),
+  );
   if (!former || !kind) return channels;
   return [...channels, ...recipient(kind, openExternalId(seal, { lookup: '', sealed: former }))];
 }
@@ -77,9 +79,9 @@ async function tell(
   try {
     if (!(await connectors.notify(channel, notice))) return;
   } catch (error) {
-    // Nobody lives there: trying again changes nothing.
-    if (!(error instanceof AppError) || error.code !== 'send_refused') throw error;
-    log.info({ what, channel }, 'account: a notice was refused by the recipient');
+    // A number that takes no message, or has had its share: trying again changes nothing.
+    if (!(error instanceof AppError) || error.code === 'upstream_unavailable') throw error;
+    log.info({ what, channel, refused: error.code }, 'account: a notice did not reach its recipient');
   }
   await markSent(db, id);
 }

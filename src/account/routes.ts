@@ -170,6 +170,9 @@ async function methodCalled(ctx: Context, deps: ChangeDependencies, visit: Visit
   return { method, others: othersThan(methods, method) };
 }
 
+/** Each is told on every channel: asking and keeping again and again must not flood them. */
+const askLimit = { name: 'account_removals', points: 10, seconds: 86_400 };
+
 type Called = { method: Method; others: Method[] };
 
 async function showRemoval(ctx: Context, deps: ChangeDependencies, visit: Visit): Promise<void> {
@@ -198,6 +201,7 @@ async function remove(ctx: Context, deps: ChangeDependencies, visit: Visit): Pro
     await removeNow(deps, visit, method);
     return seeOther(ctx, '/account?note=removed');
   }
+  await deps.limits.spend(askLimit, visit.sub);
   await askRemoval(deps, visit, { method, others: others.length });
   seeOther(ctx, '/account?note=removal_asked');
 }

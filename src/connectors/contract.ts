@@ -116,8 +116,8 @@ export type FormConnector<Settings = unknown> = {
   start(services: ConnectorServices, settings: Settings, input: StartInput): Promise<Started>;
   /** @throws code_wrong | code_expired | code_tries_spent */
   verify(services: ConnectorServices, settings: Settings, input: VerifyInput): Promise<Proof>;
-  /** Tells a person what happened to their account. @throws send_refused | upstream_unavailable */
-  notify?(services: ConnectorServices, settings: Settings, notice: Notice): Promise<void>;
+  /** Tells a person what happened to their account; false when it is not set up for that. @throws what start throws of sending */
+  notify?(services: ConnectorServices, settings: Settings, notice: Notice): Promise<boolean>;
   /** What the provider reported of a message; undefined as long as it has not. A hint, never a proof. */
   delivery?(services: ConnectorServices, otp_id: string): Promise<'delivered' | 'failed' | undefined>;
   /** Takes such reports. @returns the provider's own form of thanks. @throws not_found for a stranger | bad_request */
@@ -235,7 +235,7 @@ export type Connectors = {
   report(name: string, input: ReportInput): Promise<object>;
   /** For whoever was told captcha_required. */
   challenge(): Promise<Record<string, unknown>>;
-  /** False when the channel is not set up, or tells nothing. @throws send_refused | upstream_unavailable */
+  /** False when the channel is not set up, or not for that. */
   notify(name: string, notice: Notice): Promise<boolean>;
   exchange(appid: string, input: { login_code: string }): Promise<Proof>;
   exchangePhone(appid: string, input: { phone_code: string; openid: string }): Promise<Proof>;

@@ -124,8 +124,7 @@ export function createConnectors(services: ConnectorServices): Connectors {
       if (connector?.kind !== 'form' || !connector.notify) return false;
       const settings = await settingsOf(connector, name);
       if (!settings) return false;
-      await connector.notify(services, ...settings, notice);
-      return true;
+      return connector.notify(services, ...settings, notice);
     },
     async exchange(appid, input) {
       const [connector, settings] = await app(appid);

@@ -35,5 +35,6 @@ export const email = defineConnector<EmailSettings>({
     const mail = { to: notice.to, message_id: notice.id, ...noticeMail(notice) };
     const delivery = await sendMail(services, settings, mail);
     if (delivery.result !== 'sent') throw delivery.error;
+    return true;
   },
 });

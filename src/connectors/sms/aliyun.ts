@@ -28,6 +28,11 @@ export const aliyunSettings = z.object({
     .string()
     .regex(/^SMS_\w+$/, 'looks like SMS_123456789')
     .describe('an approved template with one variable, called code'),
+  notice_template_code: z
+    .string()
+    .regex(/^SMS_\w+$/, 'looks like SMS_123456789')
+    .optional()
+    .describe('an approved template with two variables, called what and at: tells what changed on an account'),
   base_url: z
     .string()
     .default('https://dysmsapi.aliyuncs.com')
@@ -68,19 +73,16 @@ async function attempt(
   return { ...again, maybe_sent: again.maybe_sent || again.request_id === undefined };
 }
 
-function signedRequest(
-  { clock }: Services,
-  settings: AliyunSettings,
-  { phone, code, otp_id }: SmsMessage,
-  nonce: string,
-) {
+function signedRequest({ clock }: Services, settings: AliyunSettings, message: SmsMessage, nonce: string) {
   const url = new URL(settings.base_url);
+  const { phone, otp_id } = message;
+  const isCode = 'code' in message;
   const body = encodeForm({
     // Mainland numbers as eleven digits, others as country code and number without +.
     PhoneNumbers: phone.replace(/^\+(86)?/, ''),
     SignName: settings.sign_name,
-    TemplateCode: settings.template_code,
-    TemplateParam: JSON.stringify({ code }),
+    TemplateCode: isCode ? settings.template_code : (settings.notice_template_code ?? ''),
+    TemplateParam: JSON.stringify(isCode ? { code: message.code } : message.notice),
     OutId: otp_id,
   });
   const headers = {

@@ -58,10 +58,12 @@ export type SmsSettings = z.infer<typeof smsSettings>;
 export type SmsMessage = {
   /** E.164. */
   phone: string;
-  code: string;
   /** Names this message in the provider's own log and keeps a repeated request from being a second message. */
   otp_id: string;
-};
+} & ({ code: string } | { notice: SmsNotice });
+
+/** What happened to an account, and when: the variables of an approved template, which holds everything else. */
+export type SmsNotice = { what: string; at: string };
 
 /** Never throws: says how it ended, so that limits are given back exactly when nothing was sent. */
 export type SmsGateway = (message: SmsMessage) => Promise<Delivery>;

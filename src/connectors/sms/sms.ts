@@ -6,6 +6,7 @@ import type { Caps } from '../send-limits.ts';
 import { isOwnPhone } from '../wechat/given-phones.ts';
 import { deliveryOf, keepAccepted, takeReports } from './deliveries.ts';
 import { createGateway, type SmsSettings, smsSettings } from './gateway.ts';
+import { tellBySms } from './notice.ts';
 import { numberOf, proveReviewer, reviewerCode } from './reviewers.ts';
 
 export const sms = defineConnector<SmsSettings>({
@@ -42,6 +43,7 @@ export const sms = defineConnector<SmsSettings>({
     await isOwnPhone(services, recipient);
     return { connector: 'sms', identities: [{ kind: 'phone', issuer: '', external_id: recipient }] };
   },
+  notify: tellBySms,
   delivery: deliveryOf,
   report: takeReports,
 });

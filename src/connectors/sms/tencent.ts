@@ -35,6 +35,11 @@ export const tencentSettings = z.object({
     .boolean()
     .default(false)
     .describe('whether the template has a second variable {2}, the minutes until the code ends'),
+  notice_template_id: z
+    .string()
+    .regex(/^\d{1,20}$/, 'is the number of the template')
+    .optional()
+    .describe('an approved template that tells what changed on an account: {1} is what, {2} when'),
   region: z
     .enum(['ap-guangzhou', 'ap-beijing', 'ap-nanjing'], 'is one of ap-guangzhou, ap-beijing, ap-nanjing')
     .default('ap-guangzhou')
@@ -59,15 +64,16 @@ export async function sendByTencent(
   return toDelivery(services, tencent, readOutcome(answer, readBody));
 }
 
-function signedRequest({ clock }: Services, settings: TencentSettings, { phone, code, otp_id }: SmsMessage) {
+function signedRequest({ clock }: Services, settings: TencentSettings, message: SmsMessage) {
   const url = new URL(settings.base_url);
+  const { phone, otp_id } = message;
   const body = JSON.stringify({
     PhoneNumberSet: [phone],
     SmsSdkAppId: settings.sms_sdk_app_id,
     // Messages abroad have no signature.
     ...(phone.startsWith('+86') && { SignName: settings.sign_name }),
-    TemplateId: settings.template_id,
-    TemplateParamSet: settings.template_has_minutes ? [code, String(codeTtl / 60)] : [code],
+    TemplateId: 'code' in message ? settings.template_id : (settings.notice_template_id ?? ''),
+    TemplateParamSet: variablesOf(settings, message),
     SessionContext: otp_id,
   });
   const signed = { 'content-type': 'application/json; charset=utf-8', host: url.host };
@@ -82,6 +88,11 @@ function signedRequest({ clock }: Services, settings: TencentSettings, { phone, 
     'x-tc-region': settings.region,
   };
   return { base: settings.base_url, url, method: 'POST' as const, headers, body };
+}
+
+function variablesOf({ template_has_minutes }: TencentSettings, message: SmsMessage): string[] {
+  if (!('code' in message)) return [message.notice.what, message.notice.at];
+  return template_has_minutes ? [message.code, String(codeTtl / 60)] : [message.code];
 }
 
 const answerBody = z.object({
