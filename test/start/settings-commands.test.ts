@@ -95,7 +95,7 @@ describe('a production installation', () => {
     expect(data).toEqual([]);
     expect(available.map(({ connector }: { connector: string }) => connector)).toContain('wechat-miniprogram');
     expect((await heyi(['connector', 'list'])).out).toBe(
-      'Not set up: sms, email, wechat-miniprogram. See "npx heyi connector set --help".\n',
+      `Not set up: ${available.map(({ connector }: { connector: string }) => connector).join(', ')}. See "npx heyi connector set --help".\n`,
     );
     const client = ['--id', 'mini', '--name', 'Mini', '--appid', 'wx0000000000000001', '--method', 'email'];
     expect((await heyi(['client', 'create', ...client])).code).toBe(0);
@@ -170,7 +170,7 @@ describe('heyi connector set', () => {
     const { out } = await wrong(['--help']);
     expect(out).toContain('npx heyi connector set <connector>');
     expect(out).toMatch(/^ {2}access_key_secret +\(required, secret\)$/m);
-    expect(out).toMatch(/^ {2}appid +AppID of the mini-program \(required\)$/m);
+    expect(out).toMatch(/^ {2}appid +its AppID \(required\)$/m);
   });
 
   it('ends with 2 when it is typed wrongly', async () => {
