@@ -4,6 +4,7 @@ import { reportRoutes } from '../../src/connectors/report-routes.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { sandboxAddresses, sandboxSms } from '../../src/sandbox/sandbox.ts';
 import { asking, newPerson, testServices } from '../connectors/services.ts';
+import { runningApp } from '../helpers/app.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { startWorld } from './world.ts';
 
@@ -62,4 +63,17 @@ test('without an address nothing is told, and the message is delivered all the s
 
 test('an address that is none is refused', async () => {
   expect((await call('PUT', '/sms-reports', { aliyun: 'nowhere' })).status).toBe(400);
+});
+
+test('as npm start wires it, the seeded gateway reports to Heyi by itself', async () => {
+  const app = await runningApp();
+  const answer = await fetch(`${app.config.publicUrl}/otp`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ client_id: 'demo-miniprogram', channel: 'sms', to: '13800138000' }),
+  });
+  expect(answer.status).toBe(200);
+  await soon(() => app.db('sms_deliveries').select('provider', 'state')).toEqual([
+    { provider: 'aliyun', state: 'delivered' },
+  ]);
 });
