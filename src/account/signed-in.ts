@@ -30,7 +30,7 @@ export async function endBrowser(ctx: Context, deps: AccountDependencies, visit:
 }
 
 export async function endApp(ctx: Context, deps: AccountDependencies, visit: Visit): Promise<void> {
-  if (!(await endGrantOf(deps.db, { sub: visit.sub, grant_id: String(ctx.params.id) }))) throw fail('not_found');
+  if (!(await endGrantOf(deps, { sub: visit.sub, grant_id: String(ctx.params.id) }))) throw fail('not_found');
   await ended(ctx, deps, visit, 'application');
 }
 

@@ -3,7 +3,7 @@ import { readAudit, recordAudit } from '../audit/audit.ts';
 import { currentConsents } from '../consent/consent.ts';
 import { timeline } from '../events/timeline.ts';
 import { listClients } from '../oidc/clients.ts';
-import { browserSessionsOf, endAllOf, endGrantOf, endSessionOf, grantsOf } from '../oidc/grants.ts';
+import { browserSessionsOf, endGrantOf, endOthersOf, endSessionOf, grantsOf } from '../oidc/grants.ts';
 import { profileOf } from '../profiles/profile.ts';
 import { casesOf, relatedSubjects } from '../subjects/cases.ts';
 import type { Subject } from '../subjects/subjects.ts';
@@ -126,9 +126,9 @@ function ending(path: string, what: string, end: End): AdminRoute {
 
 const ends: AdminRoute[] = [
   ending('end', 'session', (deps, sub, uid) => endSessionOf(deps, { sub, uid })),
-  ending('end-grant', 'grant', ({ db }, sub, grant_id) => endGrantOf(db, { sub, grant_id })),
-  ending('end-all', 'sessions', async ({ db }, sub) => {
-    await db.transaction((trx) => endAllOf(trx, sub));
+  ending('end-grant', 'grant', (deps, sub, grant_id) => endGrantOf(deps, { sub, grant_id })),
+  ending('end-all', 'sessions', async (deps, sub) => {
+    await endOthersOf(deps, { sub });
     return true;
   }),
 ];

@@ -8,14 +8,14 @@ import type { Database } from '../database.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
-import { sealContext } from './adapter.ts';
 import type { Engine } from './engine.ts';
 import { endAllOf } from './grants.ts';
-import { type EndedArtifact, sessionsAndGrantsOf } from './store.ts';
+import { type EndedSessions, type Informed, informedOf } from './informed.ts';
+import { sessionsAndGrantsOf } from './store.ts';
 
 type EngineClient = NonNullable<Awaited<ReturnType<Engine['Client']['find']>>>;
 /** Not in the engine's types; its own sign-out page calls it too. */
-type Informed = EngineClient & { backchannelLogout(sub: string, sid?: string): Promise<void> };
+type InformedClient = EngineClient & { backchannelLogout(sub: string, sid?: string): Promise<void> };
 
 type Dependencies = {
   db: Database;
@@ -31,41 +31,25 @@ export function handleEndedSubjects(deps: Dependencies & { jobs: Pick<Jobs, 'han
   deps.jobs.handle('subject.ended', async (data) => endEverywhere(deps, data as Ended));
 }
 
-/** `before`: what was signed in later is of somebody who knows already. */
-export async function endEverywhere(deps: Dependencies, { sub, before }: Ended): Promise<void> {
-  const artifacts = await sessionsAndGrantsOf(deps.db, { sub, before });
-  await Promise.all(informedOf(deps, artifacts).map((informed) => inform(deps, sub, informed)));
-  await deps.db.transaction((trx) => endAllOf(trx, sub, { before }));
+/** What ended already, because somebody ended it here: a browser, an application, everything else (grants.ts). */
+export function handleEndedSessions(deps: Dependencies & { jobs: Pick<Jobs, 'handle'> }): void {
+  deps.jobs.handle('session.ended', async (data) => {
+    const { sub, informed } = data as EndedSessions;
+    await Promise.all(informed.map((client) => inform(deps, sub, client)));
+  });
 }
 
-type Session = { authorizations?: Record<string, { sid?: string }> };
-
-/** Each client with each session id it was given; without one for grants that no browser session stands behind. */
-function informedOf(
-  { seal }: Dependencies,
-  artifacts: EndedArtifact[],
-): { client_id: string; sid: string | undefined }[] {
-  const sids = new Map<string, Set<string>>();
-  for (const { model, id, payload_sealed, client_id } of artifacts) {
-    if (model === 'Grant' && client_id) sids.set(client_id, sids.get(client_id) ?? new Set());
-    if (model !== 'Session') continue;
-    const { authorizations = {} }: Session = JSON.parse(seal.open(payload_sealed, sealContext(model, id)));
-    for (const [client, { sid }] of Object.entries(authorizations))
-      sids.set(client, (sids.get(client) ?? new Set()).add(sid ?? ''));
-  }
-  return [...sids].flatMap(([client_id, known]) =>
-    known.size ? [...known].map((sid) => ({ client_id, sid: sid || undefined })) : [{ client_id, sid: undefined }],
-  );
+/** `before`: what was signed in later is of somebody who knows already. */
+export async function endEverywhere(deps: Dependencies, { sub, before }: Ended): Promise<void> {
+  const artifacts = await sessionsAndGrantsOf(deps.db, sub, { before });
+  await Promise.all(informedOf(deps.seal, artifacts).map((client) => inform(deps, sub, client)));
+  await deps.db.transaction((trx) => endAllOf(trx, sub, { before }));
 }
 
 const pauses = [250, 1_000];
 
-async function inform(
-  { provider, log }: Dependencies,
-  sub: string,
-  { client_id, sid }: { client_id: string; sid: string | undefined },
-): Promise<void> {
-  const client = (await provider.Client.find(client_id)) as Informed | undefined;
+async function inform({ provider, log }: Dependencies, sub: string, { client_id, sid }: Informed): Promise<void> {
+  const client = (await provider.Client.find(client_id)) as InformedClient | undefined;
   if (!client?.backchannelLogoutUri) return;
   for (let attempt = 0; ; attempt++) {
     try {

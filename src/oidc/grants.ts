@@ -3,12 +3,22 @@
  * suspension, another phone number). Also the housekeeping of what has expired.
  */
 import type { Knex } from 'knex';
-import type { Database } from '../database.ts';
+import { type Database, inTransaction } from '../database.ts';
 import { endBindings } from '../events/bind.ts';
+import type { Jobs } from '../jobs.ts';
 import type { Seal } from '../seal.ts';
-import { artifactId, sealContext } from './adapter.ts';
+import { sealContext } from './adapter.ts';
+import { type EndedSessions, grantsIn, informedOf } from './informed.ts';
 import { words } from './scopes.ts';
-import { deleteExpired, deleteOfSubject, grantsOfSubject, sessionOfSubject, sessionsOfSubject } from './store.ts';
+import {
+  deleteExpired,
+  deleteOfSubject,
+  grantsOfSubject,
+  sessionOfSubject,
+  sessionsAndGrantsOf,
+  sessionsOfSubject,
+  type Which,
+} from './store.ts';
 
 type Services = { db: Knex; seal: Seal };
 
@@ -40,35 +50,37 @@ export async function endAllOf(db: Knex, sub: string, only: { before?: string } 
   await endBindings(db, await deleteOfSubject(db, sub, only));
 }
 
+type Ending = Services & { jobs: Pick<Jobs, 'send'> };
+
 /** Ends one grant of this person; somebody else's is not touched. */
-export async function endGrantOf(db: Knex, { sub, grant_id }: { sub: string; grant_id: string }): Promise<boolean> {
-  const ended = await deleteOfSubject(db, sub, { ids: [grant_id] });
-  await endBindings(db, ended);
-  return ended.length > 0;
+export async function endGrantOf(
+  services: Ending,
+  { sub, grant_id }: { sub: string; grant_id: string },
+): Promise<boolean> {
+  return end(services, sub, { ids: [grant_id] });
 }
 
 /** One browser: its session, and every grant that was given from it. Somebody else's is not touched. */
-export async function endSessionOf(
-  { db, seal }: Services,
-  { sub, uid }: { sub: string; uid: string },
-): Promise<boolean> {
-  const session = await sessionOfSubject(db, sub, uid);
-  if (!session) return false;
-  await endBindings(db, await deleteOfSubject(db, sub, { ids: [session.id, ...grantsIn(seal, session)] }));
-  return true;
+export async function endSessionOf(services: Ending, { sub, uid }: { sub: string; uid: string }): Promise<boolean> {
+  const session = await sessionOfSubject(services.db, sub, uid);
+  return session !== undefined && end(services, sub, { ids: [session.id, ...grantsIn(services.seal, session)] });
 }
 
-/** Everything but this browser and what was given from it. */
-export async function endOthersOf({ db, seal }: Services, { sub, uid }: { sub: string; uid: string }): Promise<void> {
-  const session = await sessionOfSubject(db, sub, uid);
-  const but = session ? [session.id, ...grantsIn(seal, session)] : [];
-  await endBindings(db, await deleteOfSubject(db, sub, { but }));
+/** Everything but this browser and what was given from it; without one, everything. */
+export async function endOthersOf(services: Ending, { sub, uid }: { sub: string; uid?: string }): Promise<void> {
+  const session = uid === undefined ? undefined : await sessionOfSubject(services.db, sub, uid);
+  await end(services, sub, { but: session ? [session.id, ...grantsIn(services.seal, session)] : [] });
 }
 
-function grantsIn(seal: Seal, { id, payload_sealed }: { id: string; payload_sealed: string }): string[] {
-  const { authorizations = {} } = JSON.parse(seal.open(payload_sealed, sealContext('Session', id)));
-  const given: { grantId?: string }[] = Object.values(authorizations);
-  return given.flatMap(({ grantId }) => (grantId ? [artifactId(grantId)] : []));
+/** At once; the clients hear of it right after (backchannel.ts). False when there was nothing. */
+async function end({ db, seal, jobs }: Ending, sub: string, only: Which): Promise<boolean> {
+  return inTransaction(db, async (trx) => {
+    const artifacts = await sessionsAndGrantsOf(trx, sub, only);
+    await endBindings(trx, await deleteOfSubject(trx, sub, only));
+    const informed = informedOf(seal, artifacts);
+    if (informed.length) await jobs.send('session.ended', { sub, informed } satisfies EndedSessions, trx);
+    return artifacts.length > 0;
+  });
 }
 
 const batch = 2_000;

@@ -19,7 +19,7 @@ import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { artifactId } from './adapter.ts';
-import { handleEndedSubjects } from './backchannel.ts';
+import { handleEndedSessions, handleEndedSubjects } from './backchannel.ts';
 import { type ClientDirectory, createClientDirectory, pageOrigins, tokenExchange } from './clients.ts';
 import { clockTolerance, type EnginePages, engineConfiguration } from './configuration.ts';
 import { type Cors, createCors } from './cors.ts';
@@ -83,6 +83,7 @@ export async function createOidc(deps: OidcDependencies): Promise<Oidc> {
   logEngine(provider, log);
   endBindingsAtLogout(provider, db);
   handleEndedSubjects({ db, seal, log, provider, jobs });
+  handleEndedSessions({ db, seal, log, provider, jobs });
   const cors = createCors({ clients });
   const otp = createOtp({ clients, connectors, limits, cors });
   jobs.handle('oidc.purge', async () => void (await purgeExpired(db)), { cron: '*/5 * * * *' });

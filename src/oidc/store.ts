@@ -198,15 +198,26 @@ export async function sessionsOfSubject(
 
 export type EndedArtifact = { model: string; id: string; payload_sealed: string; client_id: string | null };
 
-export async function sessionsAndGrantsOf(
-  db: Knex,
-  { sub, before }: { sub: string; before: string },
-): Promise<EndedArtifact[]> {
-  return db('oidc_artifacts')
-    .select('model', 'id', 'payload_sealed', 'client_id')
-    .where({ subject_id: sub })
-    .andWhere('created_at', '<=', before)
-    .andWhere('expires_at', '>', db.fn.now());
+/** All of a person's, or these, or all but some, or those that began before a moment. */
+export type Which = { ids?: string[]; but?: string[]; before?: string };
+
+const which = `subject_id = :subject_id
+          and (:ids::text[] is null or id = any (:ids))
+          and not (id = any (:but::text[]))
+          and (:before::timestamptz is null or created_at <= :before)`;
+const bound = (subject_id: string, { ids, but, before }: Which) => ({
+  subject_id,
+  ids: ids ?? null,
+  but: but ?? [],
+  before: before ?? null,
+});
+
+export async function sessionsAndGrantsOf(db: Knex, subject_id: string, only: Which = {}): Promise<EndedArtifact[]> {
+  const { rows } = await db.raw(
+    `select model, id, payload_sealed, client_id from oidc_artifacts where ${which} and expires_at > now()`,
+    bound(subject_id, only),
+  );
+  return rows;
 }
 
 export async function sessionOfSubject(
@@ -217,25 +228,17 @@ export async function sessionOfSubject(
   return db('oidc_artifacts').where({ model: 'Session', subject_id, uid }).first('id', 'payload_sealed');
 }
 
-/** Sessions, grants and all that hangs on them: all, or these, or all but some. Returns the grants. */
-export async function deleteOfSubject(
-  db: Knex,
-  subject_id: string,
-  only: { ids?: string[]; but?: string[]; before?: string } = {},
-): Promise<string[]> {
+/** Sessions, grants and all that hangs on them. Returns the grants. */
+export async function deleteOfSubject(db: Knex, subject_id: string, only: Which = {}): Promise<string[]> {
   const { rows } = await db.raw(
     `with gone as (
-       delete from oidc_artifacts
-        where subject_id = :subject_id
-          and (:ids::text[] is null or id = any (:ids))
-          and not (id = any (:but::text[]))
-          and (:before::timestamptz is null or created_at <= :before)
+       delete from oidc_artifacts where ${which}
        returning model, id
      ), tokens as (
        delete from oidc_artifacts t using gone where gone.model = 'Grant' and t.grant_id = gone.id
      )
      select id from gone where model = 'Grant'`,
-    { subject_id, ids: only.ids ?? null, but: only.but ?? [], before: only.before ?? null },
+    bound(subject_id, only),
   );
   return rows.map((row: { id: string }) => row.id);
 }

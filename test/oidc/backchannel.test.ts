@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { browserSessionsOf, endGrantOf, endOthersOf, endSessionOf, grantsOf } from '../../src/oidc/grants.ts';
 import { mergeSubjects } from '../../src/subjects/merge.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { collectJobs } from '../helpers/jobs.ts';
@@ -120,6 +121,52 @@ describe('after a merge', () => {
     const { kept, tokens } = await mergeTwo('shop');
     await world.jobs.get('subject.ended')?.({ sub: kept, before: '2020-01-01T00:00:00.000Z' });
     expect((await refresh('shop', tokens.kept)).status).toBe(200);
+  });
+});
+
+describe('what somebody ends by themselves', () => {
+  async function somebody() {
+    const { sub } = await newPerson(db);
+    const tokens = [await signIn('shop', sub), await signIn('shop', sub)];
+    const sessions = await browserSessionsOf(db, sub);
+    const { jobs, sent } = collectJobs();
+    const work = async () => {
+      for (const { name, data } of sent) await world.jobs.get(name)?.(data);
+    };
+    return { sub, tokens, sessions, ending: { db, seal, jobs }, work };
+  }
+  const sidsTold = () =>
+    told.map(({ token }) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).sid);
+
+  it('D4: one browser: the client hears which of its sessions it was, after it is over here', async () => {
+    const { sub, tokens, sessions, ending, work } = await somebody();
+    expect(await endSessionOf(ending, { sub, uid: sessions[0]?.uid ?? '' })).toBe(true);
+    // The newest first: the second sign-in.
+    expect((await refresh('shop', tokens[1] ?? '')).body.error).toBe('invalid_grant');
+    expect((await refresh('shop', tokens[0] ?? '')).status).toBe(200);
+    await work();
+    expect(sidsTold()).toEqual([expect.any(String)]);
+  });
+
+  it('D4: everything but this browser, and the client hears of the others alone', async () => {
+    const { sub, sessions, ending, work } = await somebody();
+    await endOthersOf(ending, { sub, uid: sessions[0]?.uid ?? '' });
+    await work();
+    expect(told).toHaveLength(1);
+    const [other] = sidsTold();
+    await endOthersOf(ending, { sub });
+    await work();
+    expect(new Set(sidsTold()).size).toBe(2);
+    expect(sidsTold()[0]).toBe(other);
+  });
+
+  it('one application: it hears of all it has of the person', async () => {
+    const { sub, ending, work } = await somebody();
+    const [grant] = await grantsOf({ db, seal }, sub);
+    expect(await endGrantOf(ending, { sub, grant_id: grant?.grant_id ?? '' })).toBe(true);
+    await work();
+    expect(sidsTold()).toEqual([undefined]);
+    expect(await endGrantOf(ending, { sub, grant_id: grant?.grant_id ?? '' })).toBe(false);
   });
 });
 

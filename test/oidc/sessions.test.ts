@@ -9,6 +9,7 @@ import {
   purgeExpired,
 } from '../../src/oidc/grants.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
 import {
   authorize,
   type Browser,
@@ -25,6 +26,7 @@ import {
 } from './world.ts';
 
 const { db } = await testDatabase();
+const services = { db, seal, jobs: noJobs };
 const world = await startWorld({ db });
 const callback = 'https://app.example/callback';
 const goodbye = 'https://app.example/bye';
@@ -237,8 +239,8 @@ describe('what a person is signed in to', () => {
     const { sub: other } = await newPerson(db);
     const grant = (await grantsOf({ db, seal }, sub)).find(({ client_id }) => client_id === 'web');
     const grant_id = String(grant?.grant_id);
-    expect(await endGrantOf(db, { sub: other, grant_id })).toBe(false);
-    expect(await endGrantOf(db, { sub, grant_id })).toBe(true);
+    expect(await endGrantOf(services, { sub: other, grant_id })).toBe(false);
+    expect(await endGrantOf(services, { sub, grant_id })).toBe(true);
     expect((await refresh('web', answers[0]?.refresh_token)).body.error).toBe('invalid_grant');
     expect((await refresh('shop', answers[1]?.refresh_token)).status).toBe(200);
   });
@@ -258,8 +260,8 @@ describe('what a person is signed in to', () => {
     const { sub: other } = await newPerson(db);
     // Newest first: the shop's browser.
     const [{ uid } = { uid: '' }] = await browserSessionsOf(db, sub);
-    expect(await endSessionOf({ db, seal }, { sub: other, uid })).toBe(false);
-    expect(await endSessionOf({ db, seal }, { sub, uid })).toBe(true);
+    expect(await endSessionOf(services, { sub: other, uid })).toBe(false);
+    expect(await endSessionOf(services, { sub, uid })).toBe(true);
     expect((await refresh('shop', answers[1]?.refresh_token)).body.error).toBe('invalid_grant');
     expect((await refresh('web', answers[0]?.refresh_token)).status).toBe(200);
     expect(await browserSessionsOf(db, sub)).toHaveLength(1);
@@ -267,7 +269,7 @@ describe('what a person is signed in to', () => {
   it('ends all but one browser and what was given from it (D4)', async () => {
     const { sub, answers } = await twoGrants();
     const [{ uid } = { uid: '' }] = await browserSessionsOf(db, sub);
-    await endOthersOf({ db, seal }, { sub, uid });
+    await endOthersOf(services, { sub, uid });
     expect(await browserSessionsOf(db, sub)).toMatchObject([{ uid }]);
     expect((await refresh('web', answers[0]?.refresh_token)).body.error).toBe('invalid_grant');
     expect((await refresh('shop', answers[1]?.refresh_token)).status).toBe(200);
