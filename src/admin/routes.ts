@@ -8,16 +8,30 @@ import Router from '@koa/router';
 import { fail } from '../errors.ts';
 import { readForm } from '../http/body.ts';
 import type { RequestState } from '../http/server.ts';
+import { auditRoutes } from './audit-pages.ts';
+import { caseRoutes } from './cases.ts';
 import { type AdminRoute, mountConsole } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { adminClientId, createDoor } from './door.ts';
 import { homeRoutes } from './home.ts';
+import { linkRoutes } from './links.ts';
+import { mergeRoutes } from './merges.ts';
 import { personRoutes } from './people.ts';
 import { searchRoutes } from './search.ts';
 import { isInvitation } from './staff.ts';
+import { staffRoutes } from './staff-pages.ts';
 
 /** Every page of the console; test/admin/permissions.test.ts walks all of them in every role. */
-export const consoleRoutes: AdminRoute[] = [...homeRoutes, ...searchRoutes, ...personRoutes];
+export const consoleRoutes: AdminRoute[] = [
+  ...homeRoutes,
+  ...searchRoutes,
+  ...personRoutes,
+  ...linkRoutes,
+  ...mergeRoutes,
+  ...caseRoutes,
+  ...staffRoutes,
+  ...auditRoutes,
+];
 
 export function adminRoutes(deps: AdminDependencies): Router<RequestState> {
   const { csrf, render } = deps;

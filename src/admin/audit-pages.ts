@@ -1,0 +1,51 @@
+/** The audit record for owners: everything that was done, by what, about whom and by whom. */
+import { readAudit } from '../audit/audit.ts';
+import { currentSubject } from '../subjects/subjects.ts';
+import type { AdminRoute } from './console.ts';
+import { auditLine } from './lines.ts';
+import { idOrNone } from './person.ts';
+
+const pageSize = 50;
+
+/** What the record knows, by the sentence that the page has for it. */
+const actions = [
+  ...['people.searched', 'identities.shown', 'identity.linked', 'identity.unlinked', 'identity.disowned'],
+  ...['subject.created', 'subject.signed_in', 'subject.merged', 'subject.merge_undone', 'subject.suspended'],
+  ...['link_case.opened', 'link_case.decided', 'session.ended', 'grant.ended', 'sessions.ended'],
+  ...['staff.granted', 'staff.removed', 'staff.invited', 'staff.invitation_removed', 'staff.refused'],
+  ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
+];
+
+export const auditRoutes: AdminRoute[] = [
+  {
+    method: 'get',
+    path: '/admin/audit',
+    needs: 'audit:read',
+    async handle({ db }, { query, show, t }) {
+      const asked = query.person?.trim().toLowerCase();
+      const person = asked ? await currentSubject(db, asked) : undefined;
+      const filter = {
+        subject_id: person?.sub,
+        staff_id: idOrNone(query.staff?.trim().toLowerCase()),
+        action: actions.find((action) => action === query.action),
+      };
+      // A person nobody knows has no entries: showing everything instead would look like an answer.
+      const isNobody = Boolean(asked && !person) || Boolean(query.staff?.trim() && !filter.staff_id);
+      const page = isNobody
+        ? { entries: [], next: null }
+        : await readAudit(db, { ...filter, before: idOrNone(query.before), limit: pageSize });
+      const older = new URLSearchParams({
+        ...(filter.action && { action: filter.action }),
+        ...(person && { person: person.sub }),
+        ...(filter.staff_id && { staff: filter.staff_id }),
+        ...(page.next && { before: page.next }),
+      });
+      show('admin/audit', {
+        entries: page.entries.map((entry) => auditLine(entry, t)),
+        next: page.next && `?${older}`,
+        actions,
+        asked: { action: filter.action, person: query.person ?? '', staff: query.staff ?? '' },
+      });
+    },
+  },
+];
