@@ -26,8 +26,8 @@ export function eventLine(event: EventItem, sub: string, language: Language) {
   };
 }
 
-/** Things that are linked to, or told in the line itself. */
-const told = new Set(['reason']);
+/** Staff write sentences; a rule writes the name of its reason, which is a detail. */
+const isSentence = (reason: unknown): reason is string => typeof reason === 'string' && /[^a-z_]/.test(reason);
 
 export function auditLine(entry: AuditRow, t: Translate) {
   const key = `admin.action.${entry.action.replaceAll('.', '_')}`;
@@ -36,7 +36,9 @@ export function auditLine(entry: AuditRow, t: Translate) {
   return {
     ...entry,
     title: sentence === key ? entry.action : sentence,
-    reason: typeof details.reason === 'string' ? details.reason : undefined,
-    fields: fieldsOf(Object.fromEntries(Object.entries(details).filter(([name]) => !told.has(name)))),
+    reason: isSentence(details.reason) ? details.reason : undefined,
+    fields: fieldsOf(
+      Object.fromEntries(Object.entries(details).filter(([name, value]) => name !== 'reason' || !isSentence(value))),
+    ),
   };
 }
