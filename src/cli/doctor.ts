@@ -4,6 +4,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { createProofOfWork } from '../connectors/captcha.ts';
 import { createConnectors } from '../connectors/registry.ts';
 import { countDeliveries } from '../connectors/sms/deliveries.ts';
+import { examineApps } from '../connectors/wechat/examine.ts';
 import { createDatabase, type Database, pendingMigrations } from '../database.ts';
 import { createLimits } from '../http/limits.ts';
 import { createLogger } from '../log.ts';
@@ -16,7 +17,7 @@ type Finding = Result & { check: string };
 
 export const doctor: Command = {
   name: 'doctor',
-  summary: 'check the settings, the database and what is reachable',
+  summary: 'check the settings, the database, the WeChat apps and what is reachable',
   details: 'Exit code 1 when a check fails; a warning is none.',
   options: {},
   run: async () => report(await examine()),
@@ -60,6 +61,9 @@ async function examineDatabase(config: Config, url: string, check: Check): Promi
     if (!sameSecret) return;
     await check('connectors', () => signInMethods(config, db, seal));
     await check('text messages', () => textMessages(db));
+    const { publicUrl } = config;
+    for (const { check: name, ...result } of await examineApps({ db, seal }, { clock: systemClock, publicUrl }))
+      await check(name, () => result);
   } finally {
     await db.destroy();
   }
@@ -110,7 +114,10 @@ async function signInMethods(config: Config, db: Database, seal: Seal): Promise<
   const isSomebodys = async () => false;
   const services = { db, clock: systemClock, log, seal, limits, captcha, smsRegions, isSomebodys };
   const forms = await createConnectors(services).forms();
-  if (forms.length) return { state: 'ok', found: forms.map(({ name }) => name).join(', ') };
+  const names = forms.map(({ name }) => name);
+  if (names.includes('sms')) return { state: 'ok', found: names.join(', ') };
+  if (names.length)
+    return { state: 'warn', found: `${names.join(', ')}, and no text messages`, advice: 'set up the connector sms' };
   return {
     state: 'warn',
     found: 'no way to sign in on the website is set up',

@@ -145,7 +145,8 @@ async function accountClosed(services: EventServices, event: PushedEvent, person
   const { trx, seal, jobs } = services;
   const { app } = event;
   const { sub, openid, actor } = person;
-  await takePhoneBack(services, event, person);
+  // A number that was given through WeChat stays: its owner took nothing back, and may come in by it.
+  await forgetGivenPhones({ db: trx, seal }, { appid: app.appid, openid });
   await forgetFollower(trx, { appid: app.appid, openid });
   const closing = await identitiesOfAccount(services, event, { sub, openid });
   let was_last = false;

@@ -1,5 +1,5 @@
 /** `npx heyi`: from any folder, beside a running server on the embedded database and without one. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { freePort } from '../helpers/ports.ts';
@@ -71,6 +71,22 @@ describe('heyi', () => {
     const { code, err } = await heyi(['client', 'create', '--name', 'x', '--redirect-uri', 'http://evil.example/#f']);
     expect(code).toBe(1);
     expect(err).toContain('- redirect_uris');
+  });
+
+  it('keeps the file that proves a domain, as it was downloaded or as it is typed', async () => {
+    const file = join(base, 'MP_verify_Ab12.txt');
+    writeFileSync(file, 'Ab12');
+    const added = await heyi(['verification-file', 'add', file, '--json']);
+    expect(json(added.out)).toMatchObject({
+      name: 'MP_verify_Ab12.txt',
+      content: 'Ab12',
+      url: `http://localhost:${settings.PORT}/MP_verify_Ab12.txt`,
+    });
+    expect((await heyi(['verification-file', 'add', 'other.txt', '--content', 'x'])).code).toBe(0);
+    expect((await heyi(['verification-file', 'add', 'other.html', '--content', 'x'])).err).toContain('- name');
+    expect((await heyi(['verification-file', 'add', 'missing.txt'])).code).toBe(2);
+    expect((await heyi(['verification-file', 'remove', 'other.txt'])).code).toBe(0);
+    expect((await heyi(['verification-file', 'list'])).out).toMatch(/MP_verify_Ab12\.txt +Ab12/);
   });
 
   it('works beside the running server, whose doctor finds nothing to mend', async () => {
