@@ -15,6 +15,7 @@ import type { Context } from '../http/server.ts';
 import { seeOther, translatorOf } from '../login/dependencies.ts';
 import { limitedAddress } from '../login/start.ts';
 import { duration } from '../login/wait.ts';
+import { isQuietNumber } from '../subjects/join.ts';
 import { linkProof } from '../subjects/link.ts';
 import type { AccountDependencies } from './dependencies.ts';
 import type { Form } from './handlers.ts';
@@ -263,12 +264,13 @@ export async function linkProven(
     if (!(error instanceof AppError)) throw error;
     if (error.code === 'identity_contradicts') return seeOther(ctx, '/account?note=contradicts');
     if (error.code !== 'identity_taken') throw error;
-    deps.steps.write(ctx, visit, { taken: { proof } });
+    deps.steps.write(ctx, visit, { taken: { proof, act } });
     ctx.status = 409;
     deps.render(ctx, 'account/conflict', {
       family: familyOf(error.fields?.kind as IdentityKind),
       hint: error.fields?.hint,
       again,
+      may_be_new: await isQuietNumber(deps, { sub, proof }),
     });
   }
 }

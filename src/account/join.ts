@@ -1,8 +1,11 @@
-/** "Both accounts are mine": what would come together is shown first, and nothing happens unless the person then says so (rule 7). */
+/**
+ * What a person says of the account that holds what they proved. "Both are mine": what would come together is shown first, and nothing
+ * happens unless they then say so (rule 7). "That was never me": a number that nobody used for long is theirs from now on (rule 6).
+ */
 import { formatTime } from '../http/i18n.ts';
 import type { Context } from '../http/server.ts';
 import { seeOther } from '../login/dependencies.ts';
-import { joinProven, previewJoin } from '../subjects/join.ts';
+import { joinProven, previewJoin, takeQuietNumber } from '../subjects/join.ts';
 import type { ChangeDependencies } from './change.ts';
 import { type AccountClient, familyOf, type Visit } from './visit.ts';
 
@@ -47,4 +50,13 @@ export async function join(ctx: Context, deps: ChangeDependencies, visit: Visit,
   // The account that this browser was signed in to is the other one now: signing in again opens it.
   client.clearSession(ctx);
   deps.render(ctx, 'account/joined', {});
+}
+
+export async function takeNumber(ctx: Context, deps: ChangeDependencies, visit: Visit): Promise<void> {
+  const taken = deps.steps.read(ctx, visit)?.taken;
+  const { sub, actor } = visit;
+  const isTheirs =
+    taken && (await takeQuietNumber(deps, { sub, proof: taken.proof, actor, replace: taken.act === 'change' }));
+  deps.steps.clear(ctx);
+  seeOther(ctx, `/account?note=${isTheirs ? (taken.act === 'change' ? 'changed' : 'added') : 'start_over'}`);
 }

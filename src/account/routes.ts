@@ -17,7 +17,7 @@ import { type ChangeDependencies, resend, showCode, showStart, start, verify } f
 import type { AccountDependencies } from './dependencies.ts';
 import { comeBack, doorsFor, leave, showDoor } from './doors.ts';
 import { createHandlers } from './handlers.ts';
-import { join, showJoin } from './join.ts';
+import { join, showJoin, takeNumber } from './join.ts';
 import { type Method, methodsOf, othersThan, wasProven } from './methods.ts';
 import { askRemoval, keep, removeNow, waitingDays } from './removal.ts';
 import { endApp, endBrowser, endOthers, signedInOf } from './signed-in.ts';
@@ -91,6 +91,10 @@ export function accountRoutes(given: AccountDependencies): Router<RequestState> 
   router.post(
     '/account/join',
     posting((ctx, visit) => join(ctx, deps, visit, client)),
+  );
+  router.post(
+    '/account/take-number',
+    posting((ctx, visit) => takeNumber(ctx, deps, visit)),
   );
 
   router.get('/account/remove/:key', visiting(fresh(async (ctx, visit) => showRemoval(ctx, deps, visit))));

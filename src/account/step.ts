@@ -25,7 +25,7 @@ export type Pending = {
 export type Step = {
   pending?: Pending;
   /** Proven a moment ago, and found to be another account's. */
-  taken?: { proof: Proof };
+  taken?: { proof: Proof; act: Act };
 };
 
 type Kept = Step & { session: string; sub: string; stamp: string };

@@ -1,4 +1,6 @@
 /**
+ * An identity that another subject holds, proven on the account page: what the person says about that other account.
+ *
  * "Both accounts are mine": on the account page, or with a link of the website in the mini-program, a person has just proven an identity that another subject holds. They see what would
  * come together and say so; what contradicts makes it a case for staff instead (identity rule 7). Never by itself.
  */
@@ -9,7 +11,9 @@ import type { Seal } from '../seal.ts';
 import { type Actor, recordFor } from './actor.ts';
 import { openCase } from './case-store.ts';
 import { type Contradiction, contradictionsBetween } from './contradictions.ts';
+import { detach } from './identities.ts';
 import { keyOf } from './identity-key.ts';
+import { linkProof } from './link.ts';
 import {
   type Merge,
   type MergePreview,
@@ -87,4 +91,30 @@ async function askStaff(
   const details = { case_id: id, other_subject_id, kind, reason };
   if (is_new) await recordFor(trx, actor, { action: 'link_case.opened', subject_id: sub, details });
   return id;
+}
+
+/** Whether the number that was proven may have changed hands: only then can the account that has it be somebody else's. */
+export async function isQuietNumber({ db, seal }: { db: Knex; seal: Seal }, input: JoinInput): Promise<boolean> {
+  return (await ownerOf(db, seal, input))?.is_quiet === true;
+}
+
+/** The old account keeps everything else, and is told (threat B18). False when it is no such number (any more). */
+export async function takeQuietNumber(
+  { db, seal, jobs }: MergeServices,
+  input: JoinInput & { actor: Actor; replace: boolean },
+): Promise<boolean> {
+  const keys = input.proof.identities.map((identity) => keyOf(seal, identity));
+  return inTransaction(db, async (trx) => {
+    await lockIdentities(trx, keys);
+    const held = await ownerOf(trx, seal, input);
+    if (!held) return false;
+    await lockSubjects(trx, [input.sub, held.subject_id]);
+    const owner = await ownerOf(trx, seal, input);
+    if (!owner?.is_quiet || owner.subject_id !== held.subject_id) return false;
+    const actor: Actor = { ...input.actor, actor_kind: 'system', actor_id: 'number changed hands' };
+    const former = { sub: owner.subject_id, identity_id: owner.id, actor, what: 'phone_detached' as const };
+    await detach({ trx, seal, jobs }, former);
+    await linkProof({ db: trx, seal, jobs }, input);
+    return true;
+  });
 }

@@ -46,6 +46,40 @@ describe('D9: an identity that is another account’s', () => {
   });
 });
 
+describe('B18: a number that changed hands', () => {
+  const quiet = (sub: string) =>
+    db('identities')
+      .where({ subject_id: sub, kind: 'phone' })
+      .update({ last_used_at: db.raw(`now() - interval '91 days'`) });
+
+  it('"that was never me": it is theirs, the old account keeps the rest and is told, and nothing of it is shown', async () => {
+    const { email: former, phone } = newPerson();
+    const other = await known(openid(), identityOf(former), identityOf(phone));
+    await quiet(other);
+    const { email } = newPerson();
+    const visitor = browser();
+    await signIn(visitor, email);
+    const page = await change(visitor, phone);
+    expect(page.status).toBe(409);
+    expect(page.html).toContain('那个账号不是我的');
+    expect(page.html).not.toContain(former);
+    const done = await visitor.follow(await visitor.submit(formTo(page, '/take-number')));
+    expect(done.html).toContain('已添加');
+    expect(await subjectOf(phone)).toBe(await subjectOf(email));
+    expect(await subjectOf(former)).toBe(other);
+    await expect.poll(() => site.textsFor(former), { timeout: 12_000 }).toContain('一个手机号已从您的账号移除');
+  });
+
+  it('is not offered for one that is in use, and a post that says so all the same changes nothing', async () => {
+    const { page, phone, other, visitor } = await taken();
+    expect(page.html).not.toContain('那个账号不是我的');
+    const home = await open(visitor);
+    const { csrf = '' } = formTo(home, '/account/sign-out').fields;
+    expect((await visitor.post(at('/account/take-number'), { csrf })).location).toContain('note=start_over');
+    expect(await subjectOf(phone)).toBe(other);
+  });
+});
+
 describe('"both accounts are mine"', () => {
   it('shows both sides, and joins them only when the person says so; then they sign in again', async () => {
     const { email, phone, other, sub, visitor } = await taken(openid());
