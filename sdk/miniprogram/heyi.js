@@ -35,15 +35,17 @@ function createHeyi({ issuer, clientId, writeKey, channel = 'miniprogram' }) {
   return Object.assign(createSides({ issuer: base, session, http, clientId }), {
     /**
      * By WeChat. `phoneCode` is `event.detail.code` of a <button open-type="getPhoneNumber">; `consents` lists what the
-     * person ticked, such as ['privacy@1']; `create: false` only recognises people who are known already.
-     * Resolves to { sub, phone_status? }; rejects with an error that has `code` (and `reason`).
+     * person ticked, such as ['privacy@1']; `create: false` only recognises people who are known already. `linkTicket` and the four
+     * digits that the person typed, `linkCode`, join the website's account that a link came from.
+     * Resolves to { sub, phone_status?, link_status? }; rejects with an error that has `code` (and `reason`).
      */
-    async signIn({ phoneCode, consents, create } = {}) {
+    async signIn({ phoneCode, consents, create, linkTicket, linkCode } = {}) {
       const parameters = Object.assign(
         { subject_token_type: 'urn:heyi:token-type:wechat-login-code' },
         phoneCode && { phone_code: phoneCode },
         consents?.length && { consents: consents.join(' ') },
         create === false && { create: 'false' },
+        linkTicket && linkCode && { link_ticket: linkTicket, link_code: linkCode },
       );
       const attempt = async () => exchange(Object.assign({ subject_token: await loginCode() }, parameters));
       try {

@@ -34,7 +34,11 @@ function createSession({ issuer, clientId, http }) {
       ),
     );
     keep(Object.assign(held(answer), { sub: subjectOf(answer.id_token) }));
-    return Object.assign(person(), answer.phone_status && { phone_status: answer.phone_status });
+    return Object.assign(
+      person(),
+      answer.phone_status && { phone_status: answer.phone_status },
+      answer.link_status && { link_status: answer.link_status },
+    );
   }
 
   /** One at a time: a second refresh with the same token would look like theft. */

@@ -11,6 +11,7 @@ import { identityRoutes } from './identities.ts';
 import { createIdentityApi } from './identity-api.ts';
 import { createManagement } from './management.ts';
 import { miniprogramRoutes } from './miniprogram.ts';
+import { openMiniprogramRoutes } from './open-miniprogram.ts';
 import { createPages, demoAssets, demoPolicy } from './pages.ts';
 import { panelRoutes } from './panel.ts';
 import type { Parts } from './parts.ts';
@@ -19,6 +20,7 @@ import { createSessions } from './sessions.ts';
 import { type DemoOptions, type Settings, withDefaults } from './settings.ts';
 import { shopRoutes } from './shop.ts';
 import { keepBound, signInRoutes } from './sign-in.ts';
+import { webViewRoutes } from './web-view.ts';
 
 export type Demo = { start(): Promise<{ url: string }>; stop(): Promise<void> };
 
@@ -45,6 +47,8 @@ export function createDemo(options: DemoOptions): Demo {
         signInRoutes,
         panelRoutes,
         miniprogramRoutes,
+        webViewRoutes,
+        openMiniprogramRoutes,
         identityRoutes,
         backchannelRoutes,
       ])

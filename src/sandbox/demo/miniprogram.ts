@@ -20,7 +20,8 @@ export function miniprogramRoutes({ pages, settings }: Parts): Router<RequestSta
   router.get('/miniprogram', (ctx) => {
     const { miniprogram, issuer, url, writeKey } = settings;
     // What ext.json holds in a real project.
-    const ext = { issuer, client_id: miniprogram.client_id, write_key: writeKey, shop_url: url };
+    const client_id = miniprogram.client_id;
+    const ext = { issuer, client_id, write_key: writeKey, shop_url: url, website_client_id: settings.clientId };
     pages.render(ctx, 'miniprogram', {}, { appid: miniprogram.appid, ext });
   });
 

@@ -11,6 +11,7 @@ const config = {
   client_id: ext.client_id || 'demo-miniprogram',
   write_key: ext.write_key || 'demo-client-key',
   shop_url: ext.shop_url || 'http://localhost:3100',
+  website_client_id: ext.website_client_id || 'demo-website',
 };
 
 App({
@@ -22,6 +23,7 @@ App({
     wx.setTabBarItem({ index: 0, text: this.words.shop });
     wx.setTabBarItem({ index: 1, text: this.words.me });
     this.heyi.launch(options);
+    this.askToLink(options);
   },
 
   onShow(options) {
@@ -30,6 +32,13 @@ App({
 
   onHide() {
     this.heyi.hide();
+  },
+
+  /** The website's button "open in the mini-program" leads here: the person says with four digits that both are theirs. */
+  askToLink(options) {
+    const ticket = this.heyi.linkTicket(options);
+    // The first page is put up only after this.
+    if (ticket) setTimeout(() => wx.navigateTo({ url: `/pages/link/link?ticket=${ticket}` }), 0);
   },
 
   /** The shop's products, asked for once a launch. */

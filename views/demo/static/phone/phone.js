@@ -163,6 +163,47 @@ function launch(opened) {
   report();
 }
 
+/** WeChat's own scanner, held before the newest code that was made for this mini-program. */
+async function scanNewest() {
+  fault(new Error(''));
+  try {
+    const { codes } = await sandbox(`/codes?appid=${appid}`);
+    const newest = codes.find(({ kind }) => kind === 'wxacode');
+    if (!newest) throw new Error(text('phone.no_code'));
+    const { path, query, launch_scene } = await sandbox(`/people/${settings.person_id}/scan`, {
+      method: 'POST',
+      body: { url: newest.url },
+    });
+    launch({ path, query, scene: launch_scene });
+  } catch (error) {
+    fault(error);
+  }
+}
+
+/** A browser of its own, kept by the demo's server: a frame here would have this browser's cookies and its name. */
+async function openWebView(frame, url) {
+  frame.title = text('phone.web_view');
+  const answer = await fetch('/miniprogram/web-view', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ csrf: data.csrf, url, person_id: settings.person_id }),
+  }).catch(() => undefined);
+  if (!answer?.ok) {
+    frame.srcdoc = `<p>${text('phone.web_view_away')}</p>`;
+    return;
+  }
+  const page = await answer.json();
+  frame.onload = () => {
+    frame.contentDocument.addEventListener('click', (event) => {
+      const link = event.target.closest('a[href], button, summary');
+      if (!link) return;
+      event.preventDefault();
+      if (link.href) openWebView(frame, link.href);
+    });
+  };
+  frame.srcdoc = page.html;
+}
+
 function toBackground() {
   if (hiddenAt || !program) return;
   hiddenAt = Date.now();
@@ -257,6 +298,8 @@ function notify(message) {
 }
 
 function wireControls() {
+  $('scan-newest').addEventListener('click', scanNewest);
+  $('phone').shadowRoot.addEventListener('wx-web-view', ({ target, detail }) => openWebView(target, detail));
   $('to-background').addEventListener('click', toBackground);
   $('to-foreground').addEventListener('click', toForeground);
   $('close-app').addEventListener('click', close);

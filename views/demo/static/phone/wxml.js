@@ -1,10 +1,18 @@
 /**
- * WXML to DOM: the part of it that the demo uses. wx:if/elif/else, wx:for, block, the six elements below, bind and catch
+ * WXML to DOM: the part of it that the demo uses. wx:if/elif/else, wx:for, block, the elements below, bind and catch
  * events, data-*, aria-*. A new tree is laid over the old one, so that a field keeps its caret.
  */
 import { compileText } from './expression.js';
 
-const elements = { view: 'div', text: 'span', image: 'img', button: 'button', input: 'input', 'scroll-view': 'div' };
+const elements = {
+  view: 'div',
+  text: 'span',
+  image: 'img',
+  button: 'button',
+  input: 'input',
+  'scroll-view': 'div',
+  'web-view': 'iframe',
+};
 
 /** A function (data) → list of nodes { tag, props, handlers, dataset, children } | string. */
 export function compileTemplate(source) {
@@ -102,6 +110,8 @@ function create(node) {
   element.wxName = node.name;
   element.wxProps = {};
   if (node.name === 'button') element.type = 'button';
+  // Pages are shown in it without their scripts; the phone follows their links.
+  if (node.name === 'web-view') element.setAttribute('sandbox', 'allow-same-origin');
   return element;
 }
 
@@ -119,7 +129,7 @@ function update(element, node) {
     element.tabIndex = 0;
     if (!element.hasAttribute('role')) element.setAttribute('role', 'button');
   }
-  if (node.name !== 'input' && node.name !== 'image') lay(element, node.children);
+  if (!['input', 'image', 'web-view'].includes(node.name)) lay(element, node.children);
 }
 
 function setProp(element, key, value) {
@@ -129,6 +139,8 @@ function setProp(element, key, value) {
     element.inputMode = value === 'number' ? 'numeric' : 'text';
   } else if (key === 'disabled' || key === 'hidden') {
     element.toggleAttribute(key, Boolean(value));
+  } else if (element.wxName === 'web-view' && key === 'src') {
+    element.dispatchEvent(new CustomEvent('wx-web-view', { bubbles: true, detail: value }));
   } else if (value === undefined) element.removeAttribute(key);
   else if (element.getAttribute(key) !== String(value)) element.setAttribute(key, String(value));
 }

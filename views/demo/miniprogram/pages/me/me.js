@@ -40,6 +40,10 @@ Page({
     wx.navigateTo({ url: '/pages/login/login' });
   },
 
+  openWebsite() {
+    wx.navigateTo({ url: '/pages/website/website' });
+  },
+
   async linkPhone({ detail }) {
     if (!detail.code) return wx.showToast({ title: app.words.denied, icon: 'none' });
     try {
