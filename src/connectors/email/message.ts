@@ -34,7 +34,8 @@ export function noticeMail({ what, kind, hint, at, url, locale }: Notice): MailT
   const view = { notice, what, title: notice.what[what], about, at: formatTime(language, at), url, language };
   return {
     subject: notice.what[what],
-    text: eta.render('notice.text.eta', view),
+    // What is left out leaves an empty line behind.
+    text: eta.render('notice.text.eta', view).replace(/\n{3,}/g, '\n\n'),
     html: eta.render('notice.html.eta', view),
   };
 }
