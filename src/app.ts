@@ -68,8 +68,9 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const limits = createLimits({ db, seal });
   const captcha = createProofOfWork({ seal, limits, clock });
   const isSomebodys = async (identity: Identity) => (await findByIdentity({ db, seal }, identity)) !== undefined;
-  const { smsRegions } = config;
-  const connectors = createConnectors({ db, clock, log, seal, limits, captcha, smsRegions, isSomebodys });
+  const { smsRegions, privateOrigins } = config;
+  const services = { db, clock, log, seal, limits, captcha, smsRegions, privateOrigins, isSomebodys };
+  const connectors = createConnectors(services);
 
   const i18n = createI18n({ https });
   const csrf = createCsrf({ seal, publicUrl });

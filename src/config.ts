@@ -75,7 +75,7 @@ export const settings = z.object({
     .string()
     .optional()
     .describe(
-      "origins on loopback or in a private network that may be told of sign-outs, comma-separated: `https://shop.internal`; the sandbox's demo is by itself",
+      "origins on loopback or in a private network that may be told of sign-outs or asked as identity providers, comma-separated: `https://shop.internal`; the sandbox's demo is by itself",
     ),
   SMS_REGIONS: z
     .string()

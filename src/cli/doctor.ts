@@ -109,12 +109,13 @@ async function secretFits(db: Database, seal: Seal): Promise<Result> {
 async function signInMethods(config: Config, db: Database, seal: Seal): Promise<Result> {
   const limits = createLimits({ db, seal });
   const log = createLogger({ level: 'silent' });
-  const { smsRegions } = config;
+  const { smsRegions, privateOrigins } = config;
   const captcha = createProofOfWork({ seal, limits, clock: systemClock });
   const isSomebodys = async () => false;
-  const services = { db, clock: systemClock, log, seal, limits, captcha, smsRegions, isSomebodys };
-  const forms = await createConnectors(services).forms();
-  const names = forms.map(({ name }) => name);
+  const services = { db, clock: systemClock, log, seal, limits, captcha, smsRegions, privateOrigins, isSomebodys };
+  const connectors = createConnectors(services);
+  const ways = [...(await connectors.forms()), ...(await connectors.redirects(''))];
+  const names = [...new Set(ways.map(({ name }) => name))];
   if (names.includes('sms')) return { state: 'ok', found: names.join(', ') };
   if (names.length)
     return { state: 'warn', found: `${names.join(', ')}, and no text messages`, advice: 'set up the connector sms' };

@@ -58,6 +58,8 @@ export type ConnectorServices = {
   limits: Limits;
   captcha: Captcha;
   smsRegions: string[];
+  /** Origins on this machine or in a private network that the operator of the server lets us ask. */
+  privateOrigins: string[];
   /** Whether somebody signs in by it. People are not a connector's to know: app.ts says. */
   isSomebodys(identity: Identity): Promise<boolean>;
 };

@@ -32,11 +32,12 @@ import {
   readConnector,
   saveConnector,
 } from './store.ts';
+import { upstreamOidc } from './upstream-oidc/upstream-oidc.ts';
 import { wechatMiniprogram } from './wechat-miniprogram/wechat-miniprogram.ts';
 import { wechatOfficial } from './wechat-official/wechat-official.ts';
 import { wechatWeb } from './wechat-web/wechat-web.ts';
 
-export const connectors: Connector[] = [sms, email, wechatMiniprogram, wechatWeb, wechatOfficial];
+export const connectors: Connector[] = [sms, email, wechatMiniprogram, wechatWeb, wechatOfficial, upstreamOidc];
 
 const sealContext = 'connectors';
 

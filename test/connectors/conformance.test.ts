@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Eta } from 'eta';
+import { OAuth2Server } from 'oauth2-mock-server';
 import { SMTPServer } from 'smtp-server';
 import { afterAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
@@ -53,6 +54,8 @@ const allowed: ErrorCode[] = [
 
 const { db } = await testDatabase();
 const services = testServices(db);
+const provider = await openidProvider();
+services.privateOrigins.push(provider.issuer.url ?? '');
 const configured = createConnectors(services);
 const benches: Record<string, Bench> = {
   sms: await smsBench(),
@@ -60,6 +63,7 @@ const benches: Record<string, Bench> = {
   'wechat-miniprogram': await miniprogramBench(),
   'wechat-web': await pageBench('wechat-web', 'wxtest00000000007'),
   'wechat-official': await pageBench('wechat-official', 'wxtest00000000008'),
+  'upstream-oidc': await providerBench(),
 };
 
 async function smsBench(): Promise<Bench> {
@@ -193,6 +197,41 @@ async function pageBench(name: string, appid: string): Promise<Bench> {
           ? ({ url }) => ({ body: { errcode: 50002, errmsg: `user limited ${url.search}, rid: 1-2-3` } })
           : wechat.normal,
       ),
+  };
+}
+
+async function openidProvider(): Promise<OAuth2Server> {
+  const server = new OAuth2Server();
+  await server.issuer.keys.generate('RS256');
+  await server.start(0, 'localhost');
+  afterAll(() => server.stop());
+  return server;
+}
+
+async function providerBench(): Promise<Bench> {
+  let refusing = false;
+  provider.service.on('beforeResponse', (response) => {
+    if (refusing) Object.assign(response, { statusCode: 400, body: { error: 'invalid_grant' } });
+  });
+  const id = 'upstream-oidc:group';
+  const secrets = ['upstream-secret-1', 'eyJ'];
+  const issuer = provider.issuer.url ?? '';
+  const settings = { key: 'group', label: '集团账号', issuer, client_id: 'heyi', client_secret: secrets[0] };
+  return {
+    id,
+    settings,
+    gone: { ...settings, issuer: `http://127.0.0.1:${await closedPort()}` },
+    secrets,
+    async prove(time) {
+      const input = { state: `abc${time}`, origin: 'http://localhost', locale: 'zh-CN', thorough: false };
+      const { url, redirect_uri, keep } = await configured.authorize(id, input);
+      const answer = await fetch(url, { redirect: 'manual' });
+      const query = Object.fromEntries(new URL(answer.headers.get('location') ?? '').searchParams);
+      return (await configured.callback(id, { query, redirect_uri, keep })) as Proof;
+    },
+    refuse: (value) => {
+      refusing = value;
+    },
   };
 }
 

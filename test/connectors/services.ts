@@ -32,6 +32,7 @@ export function testServices(db: Database, options: { smsRegions?: string[]; now
     log: createLogger({ level: 'trace', destination }),
     limits,
     captcha: createProofOfWork({ seal, limits, clock }),
+    privateOrigins: [],
     smsRegions: options.smsRegions ?? ['86'],
     isSomebodys: async () => false,
     logged: () => lines.join(''),

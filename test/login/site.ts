@@ -20,10 +20,10 @@ import { testDatabase } from '../helpers/database.ts';
 import { collectJobs } from '../helpers/jobs.ts';
 import { freePort } from '../helpers/ports.ts';
 
-export async function openSite({ sandbox = false } = {}) {
+export async function openSite({ sandbox = false, privateOrigins = [] as string[] } = {}) {
   const { db, url: databaseUrl } = await testDatabase();
   const now = { shift: 0 };
-  const services = { ...testServices(db), clock: { now: () => new Date(Date.now() + now.shift) } };
+  const services = { ...testServices(db), privateOrigins, clock: { now: () => new Date(Date.now() + now.shift) } };
   const { seal, clock, log, limits } = services;
   const sms: { phone: string; code: string }[] = [];
   const gateway = await fakeServer(aliyunBehaviour(sms));
