@@ -317,7 +317,10 @@ describe('docs/connectors.md', () => {
     expect(instances.map(({ id, is_enabled }) => [id, is_enabled])).toEqual([
       ['email', true],
       ['sms', true],
+      ['upstream-oidc:group', true],
       ['wechat-miniprogram:wx0123456789abcdef', true],
+      ['wechat-official:wx2123456789abcdef', true],
+      ['wechat-web:wx1123456789abcdef', true],
     ]);
     expect(instances[0]?.settings).toMatchObject({ host: 'relay.internal', port: 25 });
     for (const name of ['sms.json', 'email.json', 'miniprogram.json'])
