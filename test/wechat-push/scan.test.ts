@@ -3,6 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { createClient } from '../../src/oidc/clients.ts';
 import { runningApp } from '../helpers/app.ts';
+import { openBrowser, watchedPage } from '../helpers/browser.ts';
+import { readPixels } from '../helpers/qr-picture.ts';
 import { type Answer, createVisitor, formTo, type Visitor } from '../login/visitor.ts';
 import { follower, send, signed } from './world.ts';
 
@@ -52,20 +54,25 @@ const pc = (ip = '203.0.113.40') =>
   });
 const verifier = randomBytes(32).toString('base64url');
 
-async function show(browser: Visitor): Promise<{ page: Answer; base: string; url: string }> {
-  const query = new URLSearchParams({
-    client_id: 'scan-shop',
-    response_type: 'code',
-    scope: 'openid',
-    redirect_uri,
-    state: 's',
-    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
-    code_challenge_method: 'S256',
-  });
-  const start = await browser.follow(await browser.get(`${origin}/authorize?${query}`));
-  const page = await browser.follow(await browser.submit(formTo(start, '/wechat-official-scan')));
+const authorize = `${origin}/authorize?${new URLSearchParams({
+  client_id: 'scan-shop',
+  response_type: 'code',
+  scope: 'openid',
+  redirect_uri,
+  state: 's',
+  code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+  code_challenge_method: 'S256',
+})}`;
+
+async function newestCode(): Promise<string> {
   const { codes } = (await sandbox(`/codes?appid=${appid}`)) as { codes: { url: string }[] };
-  return { page, base: page.url.replace(/\/scan.*$/, ''), url: codes[0]?.url ?? '' };
+  return codes[0]?.url ?? '';
+}
+
+async function show(browser: Visitor): Promise<{ page: Answer; base: string; url: string }> {
+  const start = await browser.follow(await browser.get(authorize));
+  const page = await browser.follow(await browser.submit(formTo(start, '/wechat-official-scan')));
+  return { page, base: page.url.replace(/\/scan.*$/, ''), url: await newestCode() };
 }
 
 const stateOf = async (browser: Visitor, base: string) => (await browser.json(`${base}/scan/state`)).state;
@@ -164,6 +171,41 @@ describe('following the account', () => {
     const sub = await subAfter(out);
     expect((await db('identities').where({ subject_id: sub })).map(({ kind }) => kind)).toEqual(['wechat_openid']);
   });
+});
+
+describe('in a real browser', () => {
+  it.each([
+    ['the page goes on by itself', { javaScriptEnabled: true }],
+    ['works without JavaScript too', { javaScriptEnabled: false }],
+  ])(
+    '%s when the chat says yes, and loads nothing foreign',
+    async (_what, options) => {
+      const { page, complaints } = await watchedPage(await openBrowser(), {
+        ...options,
+        viewport: { width: 320, height: 640 },
+        colorScheme: 'dark',
+      });
+      await page.route(`${redirect_uri}**`, (route) => route.fulfill({ body: 'back at the website' }));
+      const li = await person();
+      await page.goto(authorize);
+      await page.getByRole('button', { name: '微信扫码关注公众号登录' }).click();
+      const picture = page.locator('.scan-code');
+      await picture.waitFor();
+      // As a phone's camera sees it, on a dark page too.
+      const url = await newestCode();
+      expect(readPixels(await picture.screenshot())).toBe(url);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(320);
+      await li.scan(url);
+      await page.getByText('回复 1 确认').waitFor();
+      await li.say('1');
+      if (!options.javaScriptEnabled) await page.getByRole('button', { name: '继续登录' }).click();
+      await page.locator('[name=privacy]').check();
+      await page.locator('form:has([name=privacy]) button[type=submit]').click();
+      await page.waitForURL(`${redirect_uri}**`);
+      expect(complaints).toEqual([]);
+    },
+    60_000,
+  );
 });
 
 describe('C13: a code on a stranger’s page', () => {
