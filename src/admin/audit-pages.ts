@@ -13,6 +13,7 @@ const actions = [
   ...['subject.created', 'subject.signed_in', 'subject.merged', 'subject.merge_undone', 'subject.suspended'],
   ...['link_case.opened', 'link_case.decided', 'session.ended', 'grant.ended', 'sessions.ended'],
   ...['staff.granted', 'staff.removed', 'staff.invited', 'staff.invitation_removed', 'staff.refused'],
+  ...['subject.needs_attention', 'wechat.authorisation_revoked', 'wechat.account_closed', 'wechat_token.read'],
   ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
 ];
 
