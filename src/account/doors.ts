@@ -2,6 +2,7 @@
  * Adding a way of signing in whose page is somebody else's (WeChat, another identity provider): there and back is login/redirect.ts,
  * bound to this session and person, so that a return which an attacker prepared is nothing here (threats D8, C12).
  */
+import type { Proof } from '../connectors/contract.ts';
 import { fail } from '../errors.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
@@ -12,7 +13,7 @@ import { limitedAddress } from '../login/start.ts';
 import { type ChangeDependencies, linkProven, startLimits } from './change.ts';
 import type { Method } from './methods.ts';
 import { bindingOf } from './step.ts';
-import type { Visit } from './visit.ts';
+import { familyOf, type Visit } from './visit.ts';
 
 type Offered = Omit<Door, 'kind'>;
 
@@ -64,7 +65,14 @@ export async function comeBack(ctx: Context, deps: ChangeDependencies, visit: Vi
   if (back.kind === 'over') return seeOther(ctx, '/account?note=start_over');
   if (back.kind === 'refused') return seeOther(ctx, '/account?note=refused');
   const again = pathOf({ id: String(ctx.params.door) });
-  await linkProven(ctx, deps, visit, { proof: back.proof, act: 'add', again });
+  await linkProven(ctx, deps, visit, { proof: askedFor(back.proof), act: 'add', again });
+}
+
+/** The way of signing in that was to be added; an address that the provider vouches for besides is another one. */
+function askedFor(proof: Proof): Proof {
+  const [first] = proof.identities;
+  const identities = proof.identities.filter(({ kind }) => first && familyOf(kind) === familyOf(first.kind));
+  return { ...proof, identities };
 }
 
 function redirecting({ db, seal, connectors, publicUrl }: ChangeDependencies): RedirectDependencies {

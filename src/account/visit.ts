@@ -100,6 +100,6 @@ export function familyOf(kind: SubjectIdentity['kind']): Family {
 function familyUsed(amr: string[]): Family | undefined {
   if (amr.includes('wechat')) return 'wechat';
   if (amr.includes('sms')) return 'phone';
-  if (amr.includes('fed')) return 'oidc';
+  if (amr.includes('federated')) return 'oidc';
   return amr.includes('otp') ? 'email' : undefined;
 }
