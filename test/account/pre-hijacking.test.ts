@@ -1,4 +1,4 @@
-/** The five classes of account pre-hijacking (Sudhodanan and Paverd, USENIX Security 2022), each by name. */
+/** Account pre-hijacking (Sudhodanan and Paverd, USENIX Security 2022) on the account page; D7, non-verifying provider, is test/login/upstream-oidc.test.ts. */
 import { describe, expect, it } from 'vitest';
 import { formTo } from '../login/visitor.ts';
 import { openid } from '../subjects/people.ts';

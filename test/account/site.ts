@@ -8,8 +8,8 @@ import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, createVisitor, formTo, type Visitor } from '../login/visitor.ts';
 import { proof } from '../subjects/people.ts';
 
-export async function openAccounts() {
-  const app = await runningApp({ TRUST_PROXY: '1' });
+export async function openAccounts(settings: Record<string, string> = {}) {
+  const app = await runningApp({ TRUST_PROXY: '1', ...settings });
   const { config, db, seal } = app;
   const origin = config.publicUrl;
   const services = { db, seal, jobs: noJobs };
