@@ -34,8 +34,10 @@ export type FinishDependencies = {
   oidc: { provider: Provider };
 };
 
+/** `earlier`: signed in on the other side some time ago, not for this. */
+type Elsewhere = { sub: string; earlier?: true };
 /** `quiet`: a number that may have changed hands, proven before. `disown`: its old account was never this person's (rule 6). */
-export type Who = { proof: Proof; quiet?: Proof; disown?: true } | { sub: string };
+export type Who = { proof: Proof; quiet?: Proof; disown?: true } | Elsewhere;
 export type SignIn = { who: Who; method: string };
 
 /** True when this person has agreed to the policy in force, now or earlier, in whichever browser. */
@@ -81,11 +83,11 @@ export async function finishSignIn(
     details: { method, channel, is_new: resolution.created },
   });
   await endOtherSession(ctx, deps, resolution.sub);
-  const amr = 'proof' in who ? amrOf(who, method) : elsewhere;
-  return answer(ctx, deps.oidc.provider, { login: { accountId: resolution.sub, amr, remember: true } });
+  const how = 'proof' in who ? { amr: amrOf(who, method) } : elsewhere(deps, who);
+  return answer(ctx, deps.oidc.provider, { login: { accountId: resolution.sub, ...how, remember: true } });
 }
 
-type Proven = Exclude<Who, { sub: string }>;
+type Proven = Exclude<Who, Elsewhere>;
 
 function resolving(
   ctx: Context,
@@ -103,8 +105,15 @@ function amrOf({ proof, quiet }: Proven, method: string): string[] {
   return quiet ? [...new Set([...first, ...bySms])] : first;
 }
 const bySms = ['otp', 'sms'];
-/** Also there: more than one channel, and somebody was present at the other one. */
-const elsewhere = ['mca', 'user'];
+/**
+ * Also there: more than one channel, and somebody was present at the other one. Who was merely handed over signed in earlier: a client
+ * that asks for a fresh sign-in (max_age), as the account page does before it changes anything, asks for one here too.
+ */
+function elsewhere({ clock }: FinishDependencies, { earlier }: Elsewhere): { amr: string[]; ts?: number } {
+  if (!earlier) return { amr: ['mca', 'user'] };
+  return { amr: ['mca'], ts: Math.floor(clock.now().getTime() / 1000) - dayAgo };
+}
+const dayAgo = 86_400;
 
 /** Merged meanwhile, it is the survivor who is the person. @throws subject_suspended */
 async function standing({ db }: FinishDependencies, sub: string): Promise<Resolution> {

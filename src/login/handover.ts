@@ -96,6 +96,6 @@ export async function finishByHandover(ctx: Context, deps: Deps, visit: Visit): 
   const subject = await currentSubject(deps.db, pass.sub);
   if (pass.network !== networkOf(ctx.state.ip) || subject?.status !== 'active') return false;
   const masked_to = translatorOf(ctx, deps)('login.scan_who');
-  await proven(ctx, deps, visit, { who: { sub: subject.sub }, method: 'handover', masked_to });
+  await proven(ctx, deps, visit, { who: { sub: subject.sub, earlier: true }, method: 'handover', masked_to });
   return true;
 }

@@ -72,6 +72,14 @@ describe('the website opened from the mini-program', () => {
     expect(formTo(await sides.toSignIn(later), '/sms')).toBeDefined();
   });
 
+  it('is no fresh sign-in: what asks for one, as the account page does before a change, asks again', async () => {
+    const view = inMiniProgram();
+    await open(view, await addressOf());
+    await sides.toSignIn(view);
+    expect(formTo(await sides.toSignIn(view, { max_age: '3600' }), '/sms')).toBeDefined();
+    expect((await sides.toSignIn(view)).location).toContain(shopCallback);
+  });
+
   it('asks somebody who has not agreed to the policy, and is no fresh sign-in for who wants one', async () => {
     const zhang = await phone();
     const { token, sub } = await zhang.launch({ consents: '' });

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readForm, readJson } from '../../src/http/body.ts';
@@ -28,6 +29,29 @@ const sockets: Socket[] = [];
 afterAll(async () => {
   for (const socket of sockets) socket.destroy();
   await listener.stop();
+});
+
+it('G1: a ticket in an address is in no log line, the rest of the address is', async () => {
+  const lines: string[] = [];
+  const write = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  const koa = createKoa({ log: createLogger({ level: 'info', destination: write }), trustProxy: false, https: false });
+  koa.use((ctx) => {
+    if (ctx.path.startsWith('/broken')) throw new Error('inside');
+    ctx.body = 'ok';
+  });
+  const own = await listen(koa, { port: 0, host: '127.0.0.1' });
+  const ticket = 'Ab3_-9zZq0123456789xyz';
+  await fetch(`http://127.0.0.1:${own.port}/handover/${ticket}`);
+  await fetch(`http://127.0.0.1:${own.port}/broken/${ticket}/state`);
+  await own.stop();
+  expect(lines.join('')).toContain('/handover/…');
+  expect(lines.join('')).toContain('/broken/…/state');
+  expect(lines.join('')).not.toContain(ticket);
 });
 
 async function open(port = listener.port): Promise<Socket> {
