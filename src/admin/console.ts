@@ -23,6 +23,7 @@ export type AdminRequest = {
   ctx: Context;
   params: Fields;
   query: Fields;
+  /** What was posted; when a page is opened, what was typed on it before a fresh sign-in came between. */
   form: Fields;
   staff: { sub: string; role: Role };
   actor: Actor;
@@ -62,9 +63,11 @@ function serve(route: AdminRoute, isPage: boolean, { deps, door }: Parts): Middl
     if (!visitor) return askToSignIn(ctx, door, back);
     const { role } = visitor;
     if (!role || !isAllowed(role, route.needs)) return refuse(ctx, deps, visitor, route);
-    const form = route.method === 'post' ? await readPost(ctx, deps) : {};
-    if (route.fresh && !door.isFresh(visitor.session)) return door.proveAgain(ctx, back);
+    const posted = route.method === 'post' ? await readPost(ctx, deps) : undefined;
+    if (route.fresh && !door.isFresh(visitor.session))
+      return door.proveAgain(ctx, { sub: visitor.sub, to: back, fields: posted ?? {} });
     door.renew(ctx);
+    const form = posted ?? (route.fresh ? door.takeDraft(ctx, back) : {});
     const request = requestOf(ctx, deps, { sub: visitor.sub, role }, form);
     try {
       await route.handle(deps, request);
@@ -117,6 +120,7 @@ function requestOf(
 ): AdminRequest {
   const language = i18n.languageOf(ctx);
   const mayDo = (permission: Permission) => isAllowed(staff.role, permission);
+  const is_kept = ctx.method === 'GET' && Object.keys(form).length > 0;
   const when = (at: Date | string | null) => (at === null ? '—' : formatTime(language, new Date(at)));
   return {
     ctx,
@@ -128,7 +132,8 @@ function requestOf(
     language,
     t: i18n.translator(language),
     may: mayDo,
-    show: (view, values = {}) => render(ctx, view, { staff, may: mayDo, when, short: shortId, ...values }),
+    show: (view, values = {}) =>
+      render(ctx, view, { staff, may: mayDo, when, short: shortId, typed: form, is_kept, ...values }),
     go(path) {
       ctx.status = 303;
       ctx.redirect(path);

@@ -3,9 +3,12 @@
  * role decides what opens.
  *
  *   any page ─► sign in ─► /admin/callback ─► that page
+ *
+ * Whoever has to prove who they are in the middle of a form finds it as they had filled it in.
  */
 import type { Database } from '../database.ts';
 import type { OwnSession } from '../http/own-session.ts';
+import { createSealedCookie } from '../http/sealed-cookie.ts';
 import type { Context } from '../http/server.ts';
 import { createSelfClient, registerSelfClient } from '../oidc/self-client.ts';
 import type { Seal } from '../seal.ts';
@@ -23,20 +26,30 @@ export async function seedAdminClient(services: { db: Database; seal: Seal }, pu
   await registerSelfClient(services, publicUrl, { ...registration, methods: ['email', 'sms'] });
 }
 
-/** Carried through a sign-in: the page that was wanted, or the first administrator's link. */
-type Carried = { to?: string; invitation?: string };
+/** What somebody had typed, on which page. */
+type Draft = { sub: string; to: string; fields: Record<string, string> };
+
+/** Carried through a sign-in: the page that was wanted and what was typed there, or the first administrator's link. */
+type Carried = { to?: string; draft?: Draft; invitation?: string };
 
 /** Somebody signed in here. Without a role they are shown that they have none. */
 export type Visitor = { sub: string; role: Role | undefined; session: OwnSession };
 
 /** ASVS 7.5, threat D21: what cannot be taken back easily asks for a proof that is not older. */
 const freshSeconds = 300;
+const draftSeconds = 900;
+/** A browser keeps 4 kB of a cookie, and what is sealed grows by a third. What is longer has to be typed again. */
+const longestDraft = 2_000;
 
 export type Door = ReturnType<typeof createDoor>;
 
 export function createDoor(deps: AdminDependencies) {
-  const { db, seal, clock } = deps;
+  const { db, seal, clock, publicUrl } = deps;
   const self = createSelfClient<Carried>(deps, { ...registration, cookie: 'heyi_admin' });
+  const drafts = createSealedCookie<Draft>(
+    { seal, clock, https: publicUrl.startsWith('https:') },
+    { name: 'heyi_admin_draft', path: registration.path },
+  );
 
   async function leave(ctx: Context): Promise<void> {
     const session = self.readSession(ctx);
@@ -56,8 +69,19 @@ export function createDoor(deps: AdminDependencies) {
       return { sub: subject.sub, role: await roleOf(db, subject.sub), session };
     },
     isFresh: ({ auth_time }: OwnSession): boolean => clock.now().getTime() / 1000 - auth_time <= freshSeconds,
-    /** They prove once more who they are, and come back to `to`. */
-    proveAgain: (ctx: Context, to: string) => self.startSignIn(ctx, { carried: { to }, max_age: freshSeconds }),
+    /** They prove once more who they are, and come back to `to` with what they had typed there. */
+    proveAgain(ctx: Context, { sub, to, fields: { csrf: _, ...fields } }: Draft): Promise<void> {
+      const isKept = Object.keys(fields).length > 0 && Buffer.byteLength(JSON.stringify(fields)) <= longestDraft;
+      const carried = { to, ...(isKept && { draft: { sub, to, fields } }) };
+      return self.startSignIn(ctx, { carried, max_age: freshSeconds });
+    },
+    /** What was typed on this page before; once. */
+    takeDraft(ctx: Context, to: string): Draft['fields'] {
+      const draft = drafts.read(ctx);
+      if (draft?.to !== to) return {};
+      drafts.clear(ctx);
+      return draft.fields;
+    },
     renew: self.renewSession,
     /** @returns where to go. @throws login_expired | not_found for a link that was used meanwhile */
     async finishSignIn(ctx: Context): Promise<string> {
@@ -68,6 +92,8 @@ export function createDoor(deps: AdminDependencies) {
       await acceptEmailInvitations({ db, seal }, sub);
       await leave(ctx);
       await openSession(deps, { ...self.beginSession(ctx, proven), ip: ctx.state.ip });
+      // What one person typed is not shown to another who signs in at the same desk.
+      if (carried.draft?.sub === sub) drafts.write(ctx, carried.draft, draftSeconds);
       return ownPage(carried.to);
     },
   };

@@ -57,8 +57,8 @@ const shownInForm = new Set([
 ]);
 
 async function link(deps: AdminDependencies, request: AdminRequest): Promise<void> {
-  const { form, actor, go, ctx, show, t } = request;
-  const values = { ...(await linkForm(deps, request)), typed: form };
+  const { actor, go, ctx, show, t } = request;
+  const values = await linkForm(deps, request);
   const reason = reasonOf(request);
   if (!reason) return askForReason(request, 'admin/link', values);
   try {
@@ -95,7 +95,7 @@ export const linkRoutes: AdminRoute[] = [
   {
     ...linkPath,
     method: 'get',
-    handle: async (deps, request) => request.show('admin/link', { ...(await linkForm(deps, request)), typed: {} }),
+    handle: async (deps, request) => request.show('admin/link', await linkForm(deps, request)),
   },
   { ...linkPath, method: 'post', handle: link },
   {

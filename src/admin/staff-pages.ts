@@ -32,7 +32,7 @@ async function invite(deps: AdminDependencies, { form, actor, go, ctx, show, t }
   } catch (error) {
     if (!(error instanceof AppError) || error.status >= 500) throw error;
     ctx.status = error.status;
-    show('admin/staff-new', { roles, typed: form, fault: t(`errors.${error.code}`) });
+    show('admin/staff-new', { roles, fault: t(`errors.${error.code}`) });
   }
 }
 
@@ -70,7 +70,7 @@ const invitationPath = { path: '/admin/staff/invitations/:id', needs: 'staff:wri
 
 export const staffRoutes: AdminRoute[] = [
   { method: 'get', path: '/admin/staff', needs: 'staff:write', handle: list },
-  { ...newPath, method: 'get', handle: (_deps, { show }) => show('admin/staff-new', { roles, typed: {} }) },
+  { ...newPath, method: 'get', handle: (_deps, { show }) => show('admin/staff-new', { roles }) },
   { ...newPath, method: 'post', handle: invite },
   {
     ...invitationPath,
