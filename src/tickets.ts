@@ -18,7 +18,7 @@ export type Ticket<Payload> = { payload: Payload; state: string; expires_in: num
 const sealContext = (id_hash: string) => `tickets ${id_hash}`;
 const hashOf = (seal: Seal, kind: TicketKind, value: string) => seal.hash(value, `ticket ${kind}`);
 
-/** @returns 22 characters of base64url, which fit the scene of a mini-program code. `value`: one made elsewhere. */
+/** @returns 22 characters of base64url, which fit the scene of a mini-program code. `value`: one made elsewhere; it takes the place of an older one. */
 export async function issueTicket(
   { db, seal }: Services,
   {
@@ -37,7 +37,9 @@ export async function issueTicket(
          select id_hash from tickets where expires_at < now() - interval '1 hour' limit 20 for update skip locked)
      )
      insert into tickets (id_hash, kind, payload_sealed, expires_at)
-     values (?, ?, ?, now() + make_interval(secs => ?))`,
+     values (?, ?, ?, now() + make_interval(secs => ?))
+     on conflict (id_hash) do update
+       set state = 'open', payload_sealed = excluded.payload_sealed, expires_at = excluded.expires_at, created_at = now()`,
     [id_hash, kind, payload_sealed, seconds],
   );
   return value;

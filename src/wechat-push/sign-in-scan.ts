@@ -15,7 +15,7 @@ import type { I18n, Translate } from '../http/i18n.ts';
 import { decideScan, networkShown, noteScanned, readScan, type Scan, scanSeconds } from '../login/scan-ticket.ts';
 import type { Seal } from '../seal.ts';
 import { findByIdentity } from '../subjects/subjects.ts';
-import { issueTicket, readTicket, type Ticket, takeTicket } from '../tickets.ts';
+import { issueTicket, readTicket, type Ticket } from '../tickets.ts';
 
 export type ScanServices = { trx: Knex.Transaction; seal: Seal; i18n: I18n };
 type Asked = { app: ConfiguredApp; openid: string; request_id: string };
@@ -55,7 +55,6 @@ async function scanned(services: ScanServices, asked: Asked, eventKey: string): 
   const t = translatorOf(services, scan);
   if (!isMine) return t('follow_chat.taken');
   const value = nameOf(asked);
-  await takeTicket({ db: trx, seal }, askedKind, value);
   await issueTicket({ db: trx, seal }, { kind: askedKind, payload: { ticket }, seconds: scanSeconds, value });
   return question(t, scan.payload);
 }

@@ -160,6 +160,20 @@ describe('following the account', () => {
     expect(await stateOf(browser, base)).toBe('denied');
   });
 
+  it('somebody who let one code expire scans the next, and their word counts for that one', async () => {
+    const [browser, li] = [pc(), await person()];
+    const first = await show(browser);
+    await li.scan(first.url);
+    await db('tickets').update({ expires_at: db.raw(`now() - interval '2 hours'`) });
+    expect(await li.say('1')).toBeUndefined();
+    const second = await show(browser);
+    expect(await li.scan(second.url)).toContain('山屿官网');
+    const third = await show(pc());
+    expect(await li.scan(third.url)).toContain('山屿官网');
+    expect(await li.say('1')).toContain('已确认');
+    expect(await stateOf(browser, second.base)).toBe('scanned');
+  });
+
   it('a unionid that does not come costs nobody the sign-in', async () => {
     const [browser, li] = [pc(), await person()];
     const { base, url } = await show(browser);
