@@ -115,7 +115,7 @@ describe('a production installation', () => {
     });
     expect(await askForCode('li@example.com')).toMatchObject({ status: 200, body: { otp_id: expect.any(String) } });
     expect(relay.mails.join()).toContain('To: li@example.com');
-    expect((await heyi(['doctor', '--json'])).out).toContain('"found": "email"');
+    expect((await heyi(['doctor', '--json'])).out).toContain('"found": "email, and no text messages"');
   });
 
   it('ends sign-in by a connector that is disabled, and names one that is not there', async () => {
