@@ -1,10 +1,12 @@
 /** The whole product with people in it and staff who are signed in to the console. */
 
+import type { Writable } from 'node:stream';
 import type { Role } from '../../src/admin/permissions.ts';
 import { grantByEmail } from '../../src/admin/staff.ts';
 import type { Identity } from '../../src/connectors/contract.ts';
 import { mergeSubjects } from '../../src/subjects/merge.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
+import { findByIdentity } from '../../src/subjects/subjects.ts';
 import { runningApp } from '../helpers/app.ts';
 import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, createVisitor, formTo, type Visitor } from '../login/visitor.ts';
@@ -13,9 +15,9 @@ import { openid, phone, proof } from '../subjects/people.ts';
 export type World = Awaited<ReturnType<typeof openConsole>>;
 export type Staff = { visitor: Visitor; sub: string; email: string; csrf: string };
 
-export async function openConsole(options: Parameters<typeof runningApp>[1] = {}) {
+export async function openConsole(options: { logTo?: Writable } = {}) {
   // Everybody is at an address of their own, or the limits per address would add up over the tests.
-  const app = await runningApp({ TRUST_PROXY: '1' }, options);
+  const app = await runningApp({ TRUST_PROXY: '1', ...(options.logTo && { LOG_LEVEL: 'info' }) }, options);
   const { db, seal, config } = app;
   const services = { db, seal, jobs: noJobs };
   const base = config.publicUrl;
@@ -87,7 +89,9 @@ export async function openConsole(options: Parameters<typeof runningApp>[1] = {}
     visitor.setCookie({ ...cookie, value });
   }
 
+  const grant = (email: string, role: Role) => grantByEmail(services, email, role);
+  const subOf = (external_id: string) => findByIdentity(services, { kind: 'email', issuer: '', external_id });
   const auditOf = (where: Record<string, unknown>) => db('audit_entries').where(where).orderBy('at');
 
-  return { ...app, base, services, person, caseBetween, merged, signIn, enter, age, auditOf, codeFor };
+  return { ...app, base, services, person, caseBetween, merged, signIn, enter, age, grant, subOf, auditOf };
 }
