@@ -72,7 +72,7 @@ async function fillRecords(db: Database, people: number): Promise<void> {
   );
   await db.raw(
     `insert into link_cases (status, reason, subject_id, other_subject_id, identity_kind, identity_issuer, identity_lookup, last_seen_at)
-     select case when n % 2 = 0 then 'open' else 'dismissed' end, 'bench', md5('s' || n)::uuid, md5('s' || n + 1)::uuid, 'phone', '', 'p',
+     select case when n % 20 = 1 then 'open' else 'dismissed' end, 'bench', md5('s' || n)::uuid, md5('s' || n + 1)::uuid, 'phone', '', 'p',
             now() - n * interval '1 second'
        from generate_series(1, ?::int, 10) n`,
     [people - 1],

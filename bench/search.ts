@@ -27,27 +27,31 @@ const seal = createSeal('a secret for the bench, of more than 32 characters');
 export async function run(): Promise<BenchResult[]> {
   return withDatabase(async ({ db }) => {
     await fillPeople(db, seal, people);
-    const row = await measure((one) => db('subjects').where({ id: one.sub }).first());
-    const searches: Record<string, number[]> = {};
-    for (const kind of ['phone', 'email', 'openid', 'unionid', 'oidc', 'member_no', 'sub', 'absorbed_sub'] as const)
-      searches[kind] = await measure(async (one) => expectFound(await findPeople({ db, seal }, one[kind]), one));
-    const opening = await measure((one) => open(db, one.sub));
-    const queue = await measure(() => listCases(db, { status: 'open', limit: 50 }));
-    const all = await measure(() => listCases(db, { limit: 50 }));
-    const slowest = Object.entries(searches).sort(([, a], [, b]) => percentile(b, 0.99) - percentile(a, 0.99))[0];
-    return [
-      result(
-        `search: by the slowest of ${Object.keys(searches).length} kinds (${slowest?.[0]})`,
-        slowest?.[1] ?? [],
-        row,
-        {
-          p99_ms: Object.fromEntries(Object.entries(searches).map(([kind, times]) => [kind, percentile(times, 0.99)])),
-        },
-      ),
-      result('search: all that the pages of a person read', opening, row),
-      result('search: the queue of cases', queue, row, { all_cases_p99_ms: percentile(all, 0.99) }),
-    ];
+    return measureAll(db);
   });
+}
+
+async function measureAll(db: Database): Promise<BenchResult[]> {
+  const row = await measure((one) => db('subjects').where({ id: one.sub }).first());
+  const searches: Record<string, number[]> = {};
+  for (const kind of ['phone', 'email', 'openid', 'unionid', 'oidc', 'member_no', 'sub', 'absorbed_sub'] as const)
+    searches[kind] = await measure(async (one) => expectFound(await findPeople({ db, seal }, one[kind]), one));
+  const opening = await measure((one) => open(db, one.sub));
+  const queue = await measure(() => listCases(db, { status: 'open', limit: 50 }));
+  const all = await measure(() => listCases(db, { limit: 50 }));
+  const slowest = Object.entries(searches).sort(([, a], [, b]) => percentile(b, 0.99) - percentile(a, 0.99))[0];
+  return [
+    result(
+      `search: by the slowest of ${Object.keys(searches).length} kinds (${slowest?.[0]})`,
+      slowest?.[1] ?? [],
+      row,
+      {
+        p99_ms: Object.fromEntries(Object.entries(searches).map(([kind, times]) => [kind, percentile(times, 0.99)])),
+      },
+    ),
+    result('search: all that the pages of a person read', opening, row),
+    result('search: the queue of cases', queue, row, { all_cases_p99_ms: percentile(all, 0.99) }),
+  ];
 }
 
 function result(promise: string, times: number[], row: number[], details = {}): BenchResult {

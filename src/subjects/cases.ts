@@ -18,7 +18,7 @@ import {
 import { subjectsOnSameDevices } from './devices.ts';
 import { type Merge, type MergeServices, mergeOf, mergeSubjects } from './merge.ts';
 import { membersOf, readMergeRow } from './merge-store.ts';
-import { readSubject } from './store.ts';
+import { currentSubs } from './store.ts';
 
 /** Without the identity itself: its kind and issuer say what was proven. */
 export type Case = Omit<CaseRow, 'identity_lookup'> & {
@@ -26,10 +26,22 @@ export type Case = Omit<CaseRow, 'identity_lookup'> & {
   current: { subject: string; other: string };
 };
 
-async function caseOf(db: Knex, { identity_lookup: _, ...row }: CaseRow): Promise<Case> {
-  const subject = (await readSubject(db, row.subject_id))?.subject_id ?? row.subject_id;
-  const other = (await readSubject(db, row.other_subject_id))?.subject_id ?? row.other_subject_id;
-  return { ...row, current: { subject, other } };
+async function casesFrom(db: Knex, rows: CaseRow[]): Promise<Case[]> {
+  const current = await currentSubs(
+    db,
+    rows.flatMap(({ subject_id, other_subject_id }) => [subject_id, other_subject_id]),
+  );
+  const today = (sub: string) => current.get(sub) ?? sub;
+  return rows.map(({ identity_lookup: _, ...row }) => ({
+    ...row,
+    current: { subject: today(row.subject_id), other: today(row.other_subject_id) },
+  }));
+}
+
+async function caseOf(db: Knex, row: CaseRow): Promise<Case> {
+  const [found] = await casesFrom(db, [row]);
+  if (!found) throw fail('not_found');
+  return found;
 }
 
 export type CaseCursor = { last_seen_at: string; id: string };
@@ -43,8 +55,7 @@ export async function listCases(
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   const more = rows.length > limit && last;
-  const cases: Case[] = [];
-  for (const row of page) cases.push(await caseOf(db, row));
+  const cases = await casesFrom(db, page);
   return { cases, next: more ? { last_seen_at: last.last_seen_at.toISOString(), id: last.id } : null };
 }
 
@@ -57,10 +68,7 @@ export async function readCase(db: Knex, id: string): Promise<Case> {
 
 /** Those this person is in, under any of their subs. */
 export async function casesOf(db: Knex, sub: string): Promise<Case[]> {
-  const rows = await casesOfSubjects(db, await membersOf(db, sub));
-  const cases: Case[] = [];
-  for (const row of rows) cases.push(await caseOf(db, row));
-  return cases;
+  return casesFrom(db, await casesOfSubjects(db, await membersOf(db, sub)));
 }
 
 export type Decision = {

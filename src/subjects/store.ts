@@ -215,6 +215,12 @@ export async function readSubject(db: Knex, sub: string): Promise<SubjectRow | u
   return rows[0];
 }
 
+/** Who stands for each of these today. */
+export async function currentSubs(db: Knex, subs: string[]): Promise<Map<string, string>> {
+  const rows = await db('current_subjects').select('requested_id', 'subject_id').whereIn('requested_id', subs);
+  return new Map(rows.map(({ requested_id, subject_id }) => [requested_id, subject_id]));
+}
+
 /** Staff never come together with anybody by a rule: who is merged with an administrator signs in as one (threat D17). */
 export async function isStaff(db: Knex, subs: string[]): Promise<boolean> {
   return (await db('staff_subjects').whereIn('subject_id', subs).first('subject_id')) !== undefined;
