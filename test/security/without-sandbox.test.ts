@@ -73,7 +73,7 @@ describe('a start without the sandbox', () => {
     }
   });
   it('sends its cookies over https alone, and says so to browsers (G6, G7)', async () => {
-    const start = await now.say(`${base}/admin`);
+    const start = await now.say(`${base}/admin`, { headers: { accept: 'text/html' } });
     const location = new URL(start.headers.get('location') ?? '');
     expect(location.origin).toBe('https://id.example.com');
     const authorize = await now.say(`${base}${location.pathname}${location.search}`);
