@@ -13,6 +13,7 @@ import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { auditLine, eventLine } from './lines.ts';
 import { briefOf, idOrNone, readPerson, shownIdentities } from './person.ts';
+import { endSessionsOf } from './sessions.ts';
 import { roleOf } from './staff.ts';
 import { assertMayTouch } from './touch.ts';
 
@@ -129,6 +130,8 @@ const ends: AdminRoute[] = [
   ending('end-grant', 'grant', (deps, sub, grant_id) => endGrantOf(deps, { sub, grant_id })),
   ending('end-all', 'sessions', async (deps, sub) => {
     await endOthersOf(deps, { sub });
+    // Of somebody who works here, the console too.
+    await endSessionsOf(deps.db, sub);
     return true;
   }),
 ];

@@ -57,6 +57,14 @@ describe('D21: a session', () => {
     expect((await visitor.get(`${base}/admin`)).status).toBe(403);
   });
 
+  it('ends with everything else, when an owner ends all that a colleague is signed in to', async () => {
+    const [colleague, owner] = [await world.enter('operator'), await world.enter('owner')];
+    const address = `${base}/admin/people/${colleague.sub}/sessions/end-all`;
+    expect((await owner.visitor.post(address, { csrf: owner.csrf })).status).toBe(303);
+    expect((await colleague.visitor.get(`${base}/admin`)).location).toContain('/authorize?');
+    expect((await owner.visitor.get(`${base}/admin`)).status).toBe(200);
+  });
+
   it('is nobody’s once its person was merged into another', async () => {
     const { visitor, sub } = await world.enter('viewer');
     await db('staff').where({ subject_id: sub }).delete();
