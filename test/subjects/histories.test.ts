@@ -169,7 +169,7 @@ function assertRules(before: Graph, after: Graph): void {
 describe(`${count} random histories of ${people} people, ${people * 8} identities and ${steps} steps, over two processes`, () => {
   const histories = Array.from({ length: count }, (_, n) => newHistory(firstSeed + n, people, steps));
 
-  it('keep every rule of the identity graph after every step', { timeout: 240_000 }, async () => {
+  it('keep every rule of the identity graph after every step', { timeout: 600_000 }, async () => {
     let graph = await readGraph(db);
     for (let busy = histories; busy.length; busy = histories.filter(({ left }) => left > 0)) {
       const before = byChannel(graph);
@@ -194,7 +194,7 @@ describe(`${count} random histories of ${people} people, ${people * 8} identitie
   });
 
   it('undo every merge, in any order, and give everybody back what was theirs, event for event', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const before = byChannel(await readGraph(db));
     await inParallel(histories, async (history) => {
