@@ -5,6 +5,7 @@
 import { formatTime } from '../http/i18n.ts';
 import type { Context } from '../http/server.ts';
 import { seeOther } from '../login/dependencies.ts';
+import { endSessionOf } from '../oidc/grants.ts';
 import { joinProven, previewJoin, takeQuietNumber } from '../subjects/join.ts';
 import type { ChangeDependencies } from './change.ts';
 import { type AccountClient, familyOf, type Visit } from './visit.ts';
@@ -48,6 +49,8 @@ export async function join(ctx: Context, deps: ChangeDependencies, visit: Visit,
   if (joined.kind === 'case') return deps.render(ctx, 'account/asked', {});
   if (joined.merge.survivor === sub) return seeOther(ctx, '/account?note=joined');
   // The account that this browser was signed in to is the other one now: signing in again opens it.
+  // At once: left to the job that ends the others, it would break off the sign-in that the person begins meanwhile.
+  await endSessionOf(deps, { sub, uid: visit.browser.uid });
   client.clearSession(ctx);
   deps.render(ctx, 'account/joined', {});
 }
