@@ -1,19 +1,31 @@
 /**
- * Takes the README's pictures of the real thing: start Heyi with an empty DATA_DIR, then `node docs/pictures.ts`.
- * Chinese fonts must be installed (Debian: fonts-noto-cjk).
+ * Takes the README's pictures of the real thing: start Heyi with an empty DATA_DIR, `npx heyi admin grant --email owner@example.com
+ * --role owner`, then `node docs/pictures.ts`. Chinese fonts must be installed (Debian: fonts-noto-cjk).
  */
 import { fileURLToPath } from 'node:url';
 import { chromium, type Page } from 'playwright-core';
 
-const [demo = 'http://localhost:3100', sandbox = 'http://localhost:3200', executablePath = '/usr/bin/chromium'] =
-  process.argv.slice(2);
+const [
+  heyi = 'http://localhost:3000',
+  demo = 'http://localhost:3100',
+  sandbox = 'http://localhost:3200',
+  executablePath = '/usr/bin/chromium',
+] = process.argv.slice(2);
 const file = (name: string) => fileURLToPath(new URL(`./images/${name}.png`, import.meta.url));
 
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-background-networking'] });
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: 'zh-CN', colorScheme: 'light' });
 await onTheWebsite(page);
 await inTheMiniProgram(page);
+await byScanning(await anotherPage());
+await inTheConsole(await anotherPage());
 await browser.close();
+
+/** Of somebody else. */
+async function anotherPage(): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: 'zh-CN' });
+  return context.newPage();
+}
 
 async function onTheWebsite(page: Page): Promise<void> {
   await page.goto(demo);
@@ -54,6 +66,45 @@ async function inTheMiniProgram(page: Page): Promise<void> {
   // The text message and the toast have gone by then.
   await page.waitForTimeout(9_000);
   await page.screenshot({ path: file('one-person') });
+}
+
+async function byScanning(page: Page): Promise<void> {
+  await page.goto(`${demo}/sign-in?return=/`);
+  await page.getByRole('button', { name: /小程序里确认/ }).click();
+  await page.locator('main img').waitFor();
+  await page.screenshot({ path: file('scan') });
+}
+
+/** Staff merge the customer of the website with somebody who signed in by e-mail. */
+async function inTheConsole(page: Page): Promise<void> {
+  await page.goto(`${demo}/sign-in?return=/identities`);
+  await signInByEmail(page, 'xiaoman@example.com');
+  await page.waitForURL(`${demo}/identities`);
+  const other = await page.locator('[data-corner-sub]').getAttribute('data-corner-sub');
+  await page.context().clearCookies();
+  await page.goto(`${heyi}/admin`);
+  await signInByEmail(page, 'owner@example.com');
+  await page.waitForURL(`${heyi}/admin`);
+  await page.locator('main input:visible').first().fill('138 0013 8000');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/\/admin\/people\//);
+  const found = page.url().split('/').at(-1);
+  await page.goto(`${heyi}/admin/merge?survivor=${found}&absorbed=${other}`);
+  await page.locator('[name=reason]').fill('电话核实为同一人');
+  await page.setViewportSize({ width: 1280, height: 1240 });
+  await page.screenshot({ path: file('merge'), fullPage: true });
+}
+
+async function signInByEmail(page: Page, address: string): Promise<void> {
+  const tab = page.locator('label[for=method-email]');
+  if (await tab.count()) await tab.click();
+  await page.locator('[name=email]').fill(address);
+  const agree = page.locator('form:has([name=email]) [name=privacy]');
+  if (await agree.count()) await agree.check();
+  await page.locator('form:has([name=email]) button').first().click();
+  await page.locator('[name=code]').waitFor();
+  await page.locator('[name=code]').fill(await codeFor(address));
+  await page.locator('form:has([name=code]) button').first().click();
 }
 
 async function codeFor(to: string): Promise<string> {
