@@ -3,7 +3,7 @@ import { readAudit } from '../audit/audit.ts';
 import { currentSubject } from '../subjects/subjects.ts';
 import type { AdminRoute } from './console.ts';
 import { auditLine } from './lines.ts';
-import { idOrNone } from './person.ts';
+import { colleaguesIn, idOrNone } from './person.ts';
 
 const pageSize = 50;
 
@@ -22,7 +22,8 @@ export const auditRoutes: AdminRoute[] = [
     method: 'get',
     path: '/admin/audit',
     needs: 'audit:read',
-    async handle({ db }, { query, show, t }) {
+    async handle(deps, { query, show, t }) {
+      const { db } = deps;
       const asked = query.person?.trim().toLowerCase();
       const person = asked ? await currentSubject(db, asked) : undefined;
       const filter = {
@@ -35,6 +36,7 @@ export const auditRoutes: AdminRoute[] = [
       const page = isNobody
         ? { entries: [], next: null }
         : await readAudit(db, { ...filter, before: idOrNone(query.before), limit: pageSize });
+      const colleagues = await colleaguesIn(deps, page.entries);
       const older = new URLSearchParams({
         ...(filter.action && { action: filter.action }),
         ...(person && { person: person.sub }),
@@ -42,7 +44,7 @@ export const auditRoutes: AdminRoute[] = [
         ...(page.next && { before: page.next }),
       });
       show('admin/audit', {
-        entries: page.entries.map((entry) => auditLine(entry, t)),
+        entries: page.entries.map((entry) => auditLine(entry, t, colleagues)),
         next: page.next && `?${older}`,
         actions,
         asked: { action: filter.action, person: query.person ?? '', staff: query.staff ?? '' },

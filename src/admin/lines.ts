@@ -29,13 +29,15 @@ export function eventLine(event: EventItem, sub: string, language: Language) {
 /** Staff write sentences; a rule writes the name of its reason, which is a detail. */
 const isSentence = (reason: unknown): reason is string => typeof reason === 'string' && /[^a-z_]/.test(reason);
 
-export function auditLine(entry: AuditRow, t: Translate) {
+export function auditLine(entry: AuditRow, t: Translate, colleagues: Map<string, string>) {
   const key = `admin.action.${entry.action.replaceAll('.', '_')}`;
   const sentence = t(key);
   const { details } = entry;
   return {
     ...entry,
     title: sentence === key ? entry.action : sentence,
+    /** Of a member of staff, what colleagues know them by. */
+    colleague: colleagues.get(entry.actor_id ?? ''),
     reason: isSentence(details.reason) ? details.reason : undefined,
     fields: fieldsOf(
       Object.fromEntries(Object.entries(details).filter(([name, value]) => name !== 'reason' || !isSentence(value))),

@@ -12,7 +12,7 @@ import { pairOf } from './case-words.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { auditLine, eventLine } from './lines.ts';
-import { briefOf, idOrNone, readPerson, shownIdentities } from './person.ts';
+import { briefOf, colleaguesIn, idOrNone, readPerson, shownIdentities } from './person.ts';
 import { endSessionsOf } from './sessions.ts';
 import { roleOf } from './staff.ts';
 import { assertMayTouch } from './touch.ts';
@@ -87,7 +87,8 @@ const pages: AdminRoute[] = [
   personPage('history', '/history', async (deps, { query, t }, { sub }) => {
     const before = idOrNone(query.before);
     const { entries, next } = await readAudit(deps.db, { subject_id: sub, before, limit: pageSize });
-    return { entries: entries.map((entry) => auditLine(entry, t)), next };
+    const colleagues = await colleaguesIn(deps, entries);
+    return { entries: entries.map((entry) => auditLine(entry, t, colleagues)), next };
   }),
   personPage('merges', '/merges', async (deps, _request, { sub }) => ({
     cases: await Promise.all((await casesOf(deps.db, sub)).map((found) => pairOf(deps, found))),

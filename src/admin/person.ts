@@ -75,3 +75,17 @@ export async function briefOf(services: Services, sub: string): Promise<Brief> {
     role: await roleOf(services.db, sub),
   };
 }
+
+/** Members of staff who did something, as colleagues know them: by sub, the masked address they sign in with, else the nickname. */
+export async function colleaguesIn(
+  services: Services,
+  entries: { actor_kind: string; actor_id: string | null }[],
+): Promise<Map<string, string>> {
+  const acting = entries.flatMap(({ actor_kind, actor_id }) =>
+    actor_kind === 'staff' && actor_id ? (idOrNone(actor_id) ?? []) : [],
+  );
+  const briefs = await Promise.all([...new Set(acting)].map((sub) => briefOf(services, sub)));
+  return new Map(
+    briefs.flatMap(({ sub, name, hint }) => ((hint ?? name) ? [[sub, String(hint ?? name)] as const] : [])),
+  );
+}
