@@ -32,7 +32,8 @@ export async function showJoin(ctx: Context, deps: ChangeDependencies, visit: Vi
   deps.render(ctx, 'account/join', {
     when: (at: Date) => formatTime(deps.i18n.languageOf(ctx), at),
     mine: shown(mine),
-    other: shown(other),
+    // Whoever has a number that changed hands learns nothing of who had it before (threat B18).
+    other: found.contradictions.some(({ reason }) => reason === 'quiet_number') ? undefined : shown(other),
     asks_staff: found.contradictions.length > 0,
     stays_signed_in: survivor.sub === visit.sub,
     takes_nickname: fills.nickname !== undefined,

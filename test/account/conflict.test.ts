@@ -70,6 +70,22 @@ describe('B18: a number that changed hands', () => {
     await expect.poll(() => site.textsFor(former), { timeout: 12_000 }).toContain('一个手机号已从您的账号移除');
   });
 
+  it('B18: who asks to join with it is told that staff will look, and sees nothing of the old account', async () => {
+    const { email: former, phone } = newPerson();
+    const other = await known(openid(), identityOf(former), identityOf(phone));
+    await quiet(other);
+    await db('subjects').where({ id: other }).update({ nickname: '李四的昵称' });
+    const { email } = newPerson();
+    const visitor = browser();
+    await signIn(visitor, email);
+    await change(visitor, phone);
+    const { preview, done } = await join(visitor);
+    expect(preview.html).toContain('当前账号');
+    for (const secret of ['李四', '微信', '另一个账号']) expect(preview.html).not.toContain(secret);
+    expect(done.html).toContain('已提交给工作人员');
+    expect(await db('link_cases').where({ other_subject_id: other })).toHaveLength(1);
+  });
+
   it('is not offered for one that is in use, and a post that says so all the same changes nothing', async () => {
     const { page, phone, other, visitor } = await taken();
     expect(page.html).not.toContain('那个账号不是我的');
