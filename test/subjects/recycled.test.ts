@@ -56,6 +56,18 @@ describe('a number that nobody used for 91 days', () => {
     expect((await signIn([proof(number)])).sub).toBe(sub);
   });
 
+  it('a program that is a new device at each sign-in fills no table, and drives out its own alone', async () => {
+    const [number, neighbour] = [phone(), phone()];
+    await signIn([proof(neighbour)], { device: 'the device of a neighbour' });
+    for (let made = 0; made < 60; made++) await signIn([proof(number)], { device: `a new device each time ${made}` });
+    const kept = await db('known_devices').where({ subject_id: await findByIdentity(services, number) });
+    expect(kept).toHaveLength(50);
+    await age(neighbour, 91);
+    await expect(signIn([proof(neighbour)], { device: 'the device of a neighbour' })).resolves.toBeDefined();
+    await age(number, 91);
+    await expect(signIn([proof(number)], { device: 'a new device each time 59' })).resolves.toBeDefined();
+  });
+
   it('opens it with one more proof of the same account', async () => {
     const address = email();
     const { number, sub } = await quiet(address);
