@@ -40,9 +40,13 @@ async function pairAsked({ db }: AdminDependencies, { query }: AdminRequest): Pr
   const pair = { survivor: idOr404(query.survivor), absorbed: idOr404(query.absorbed), case_id: idOrNone(query.case) };
   if (!pair.case_id) return pair;
   const { subject_id, other_subject_id, current } = await readCase(db, pair.case_id);
-  const known = [subject_id, other_subject_id, current.subject, current.other];
-  if (![pair.survivor, pair.absorbed].every((sub) => known.includes(sub))) throw fail('not_found');
-  return pair;
+  // Who stands for them today: what is looked at and refused below is what is merged.
+  const today = (sub: string) => {
+    if (sub === subject_id || sub === current.subject) return current.subject;
+    if (sub === other_subject_id || sub === current.other) return current.other;
+    throw fail('not_found');
+  };
+  return { ...pair, survivor: today(pair.survivor), absorbed: today(pair.absorbed) };
 }
 
 async function sideOf(deps: AdminDependencies, sub: string) {
