@@ -63,11 +63,14 @@ export async function acceptInvitation({ db, seal }: Services, token: string, su
   });
 }
 
-/** Applies roles that wait for an e-mail this person has proven. */
+/**
+ * Applies roles that wait for an e-mail this person has proven. One that somebody else vouched for is nobody's proof: whoever may link
+ * addresses could otherwise make an accomplice the person whom an owner invites (threat D17).
+ */
 export async function acceptEmailInvitations({ db, seal }: Services, sub: string): Promise<void> {
   const identities = await identitiesOf({ db, seal }, sub);
-  for (const { kind, external_id } of identities) {
-    if (kind !== 'email') continue;
+  for (const { kind, external_id, is_vouched } of identities) {
+    if (kind !== 'email' || is_vouched) continue;
     await db.transaction(async (trx) => {
       await lockStaff(trx);
       const [invitation] = await trx('staff_invitations')
@@ -100,7 +103,7 @@ export async function grantByEmail(
 ): Promise<{ sub: string | null; pending: boolean }> {
   const { db, seal } = services;
   const external_id = parseEmail(email);
-  const sub = await findByIdentity(services, { kind: 'email', issuer: '', external_id });
+  const sub = await whoProved(services, external_id);
   if (sub) {
     await setRole(db, { sub, role, by });
     return { sub, pending: false };
@@ -116,6 +119,14 @@ export async function grantByEmail(
     await recordAudit(trx, { ...by, action: 'staff.invited', details: { role, hint: invitation.email_hint } });
   });
   return { sub: null, pending: true };
+}
+
+async function whoProved(services: Services, email: string): Promise<string | undefined> {
+  const sub = await findByIdentity(services, { kind: 'email', issuer: '', external_id: email });
+  const held = sub ? await identitiesOf(services, sub) : [];
+  return held.some(({ kind, external_id, is_vouched }) => kind === 'email' && external_id === email && !is_vouched)
+    ? sub
+    : undefined;
 }
 
 export type StaffMember = { sub: string; role: Role; granted_at: Date; granted_by: string };

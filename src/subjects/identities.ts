@@ -18,13 +18,15 @@ export async function attach(
     actor,
     reason,
     tells,
-  }: { sub: string; identity: Identity; actor: Actor; reason?: string; tells: boolean },
+    is_vouched = false,
+  }: { sub: string; identity: Identity; actor: Actor; reason?: string; tells: boolean; is_vouched?: boolean },
 ): Promise<string> {
   const { kind, issuer, external_id } = identity;
   const id = await insertIdentity(trx, {
     ...keyOf(seal, identity),
     subject_id: sub,
     sealed: sealExternalId(seal, identity),
+    is_vouched,
   });
   const details = { identity_id: id, kind, issuer, ...(reason && { reason }) };
   await recordFor(trx, actor, { action: 'identity.linked', subject_id: sub, details });

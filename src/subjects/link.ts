@@ -15,6 +15,7 @@ import {
   findOwners,
   type IdentityKey,
   identitiesOfSubject,
+  isStaff,
   lockIdentities,
   lockSubjects,
   type OwnedIdentity,
@@ -44,13 +45,13 @@ export async function linkProof(services: LinkServices, { sub, proof, actor, rep
 
 /**
  * Staff or a program of the company vouches for it (a member number, an id of another system). It signs in whoever proves it.
- * @throws not_found | identity_taken | identity_contradicts | subject_suspended
+ * @throws not_found | forbidden | identity_taken | identity_contradicts | subject_suspended
  */
 export async function linkExternal(
   services: LinkServices,
   { sub, identity, actor, reason }: { sub: string; identity: Identity; actor: Actor; reason: string },
 ): Promise<Linked> {
-  return link(services, { sub, identities: [identity], actor, reason, tells: true });
+  return link(services, { sub, identities: [identity], actor, reason, tells: true, is_vouched: true });
 }
 
 type Linking = {
@@ -60,16 +61,19 @@ type Linking = {
   replace?: boolean | undefined;
   reason?: string;
   tells: boolean;
+  /** Nobody has proven it yet. */
+  is_vouched?: boolean;
 };
 
 async function link({ db, seal, jobs }: LinkServices, linking: Linking): Promise<Linked> {
-  const { sub, identities, actor, replace, reason, tells } = linking;
+  const { sub, identities, actor, replace, reason, tells, is_vouched = false } = linking;
   const keys = identities.map((identity) => keyOf(seal, identity));
   return inTransaction(db, async (trx) => {
     const services = { trx, seal, jobs };
     await lockIdentities(trx, keys);
     await lockSubjects(trx, [sub]);
     await assertStands(trx, sub);
+    await assertMayTouch(trx, sub, actor);
     const owners = await findOwners(trx, keys);
     refuseTaken(owners, sub, identities, seal);
     const linked: IdentityKind[] = [];
@@ -79,7 +83,7 @@ async function link({ db, seal, jobs }: LinkServices, linking: Linking): Promise
       const rivals = await rivalsOf(trx, sub, key, owners);
       if (isReviewers(await identitiesOfSubject(trx, sub)) || (rivals.length && !replace))
         throw fail('identity_contradicts', { fields: { kind: identity.kind } });
-      await attach(services, { sub, identity, actor, tells, ...(reason && { reason }) });
+      await attach(services, { sub, identity, actor, tells, is_vouched, ...(reason && { reason }) });
       for (const identity_id of rivals) await detach(services, { sub, identity_id, actor, reason: 'replaced' });
       linked.push(identity.kind);
     }
@@ -92,6 +96,15 @@ async function assertStands(trx: Knex, sub: string): Promise<void> {
   const row = await readSubject(trx, sub);
   if (!row || row.subject_id !== sub) throw fail('not_found');
   if (row.status !== 'active') throw fail('subject_suspended');
+}
+
+/**
+ * Whoever can sign in as somebody who works in the console has their role, so programs leave them alone as they do when merging
+ * (threat D17); which of the staff may, the console knows. @throws forbidden
+ */
+async function assertMayTouch(trx: Knex, sub: string, { actor_kind }: Actor): Promise<void> {
+  if (actor_kind === 'client' && (await isStaff(trx, [sub])))
+    throw fail('forbidden', { message: 'This person works in the console, where an owner changes how they sign in.' });
 }
 
 function refuseTaken(owners: OwnedIdentity[], sub: string, identities: Identity[], seal: Seal): void {
@@ -117,7 +130,7 @@ const waysIn = new Set<IdentityKind>(['phone', 'email', 'wechat_openid', 'wechat
 
 export type UnlinkInput = { sub: string; identity_id: string; actor: Actor; reason?: string };
 
-/** The last way in stays, also when two are removed at the same moment (threat D10). @throws not_found | last_identity */
+/** The last way in stays, also when two are removed at the same moment (threat D10). @throws not_found | forbidden | last_identity */
 export async function unlinkIdentity({ db, seal, jobs }: LinkServices, input: UnlinkInput): Promise<void> {
   const { sub, identity_id } = input;
   await inTransaction(db, async (trx) => {
@@ -125,6 +138,7 @@ export async function unlinkIdentity({ db, seal, jobs }: LinkServices, input: Un
     const held = await identitiesOfSubject(trx, sub);
     const row = held.find(({ id }) => id === identity_id);
     if (!row) throw fail('not_found');
+    await assertMayTouch(trx, sub, input.actor);
     const left = held.filter(({ id, kind }) => id !== identity_id && waysIn.has(kind));
     if (!left.length && waysIn.has(row.kind)) throw fail('last_identity');
     await detach({ trx, seal, jobs }, input);

@@ -19,6 +19,7 @@ export type IdentityRow = IdentityKey & {
   last_used_at: Date;
   created_at: Date;
   superseded_at: Date | null;
+  is_vouched: boolean;
 };
 
 /** Carriers give a number away again after about 90 days (threat B17). */
@@ -36,7 +37,7 @@ export const findOwners = batched(async (db, asked: IdentityKey[][]) => {
     db,
     'subjects_find_owners',
     `select i.id, i.kind, i.issuer, i.lookup, c.subject_id, c.status,
-            i.last_used_at > now() - interval '10 minutes' as used_recently,
+            i.last_used_at > now() - interval '10 minutes' and not i.is_vouched as used_recently,
             i.kind = 'phone' and i.issuer = '' and i.last_used_at < now() - interval '${quietDays} days' as is_quiet
        from unnest($1::text[], $2::text[], $3::text[]) as k (kind, issuer, lookup)
        join identities i on i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup
@@ -101,7 +102,7 @@ export async function fillProfile(db: Knex, sub: string, { nickname, picture }: 
 
 export async function insertIdentity(
   trx: Knex,
-  identity: IdentityKey & { subject_id: string; sealed: string | null },
+  identity: IdentityKey & { subject_id: string; sealed: string | null; is_vouched: boolean },
 ): Promise<string> {
   const [row] = await trx('identities')
     .insert({ ...identity, verified_at: trx.fn.now(), last_used_at: trx.fn.now() })
@@ -149,7 +150,7 @@ export async function settleCurrent(trx: Knex.Transaction, subs: string[]): Prom
 export async function touch(db: Knex, subject_id: string, keys: IdentityKey[]): Promise<void> {
   await db.raw(
     `with used as (
-       update identities i set last_used_at = now(), verified_at = now()
+       update identities i set last_used_at = now(), verified_at = now(), is_vouched = false
          from unnest(?::text[], ?::text[], ?::text[]) as k (kind, issuer, lookup)
         where i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup
      )
@@ -171,6 +172,7 @@ export async function identitiesOfSubject(db: Knex, subject_id: string): Promise
       'last_used_at',
       'created_at',
       'superseded_at',
+      'is_vouched',
     )
     .where({ subject_id })
     .orderBy(['created_at', 'id']);

@@ -31,6 +31,8 @@ export type SubjectIdentity = {
   last_used_at: Date;
   /** Put second by a merge: it signs in, and is left out of claims and messages. */
   is_superseded: boolean;
+  /** Given by staff or a program, and proven by nobody yet. */
+  is_vouched: boolean;
 };
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -63,6 +65,7 @@ export async function identitiesOf({ db, seal }: Services, sub: string): Promise
     verified_at: row.verified_at,
     last_used_at: row.last_used_at,
     is_superseded: row.superseded_at !== null,
+    is_vouched: row.is_vouched,
   }));
 }
 

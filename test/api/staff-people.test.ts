@@ -1,0 +1,72 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { acceptEmailInvitations, grantByEmail, roleOf } from '../../src/admin/staff.ts';
+import { apiRoutes } from '../../src/api/routes.ts';
+import type { Identity } from '../../src/connectors/contract.ts';
+import { createLimits } from '../../src/http/limits.ts';
+import { createSeal } from '../../src/seal.ts';
+import { resolveSubject } from '../../src/subjects/resolve.ts';
+import { findByIdentity, identitiesOf } from '../../src/subjects/subjects.ts';
+import { testDatabase } from '../helpers/database.ts';
+import { noJobs } from '../helpers/jobs.ts';
+import { email, phone, proof } from '../subjects/people.ts';
+import { type Send, serveRouter } from './http.ts';
+
+const { db } = await testDatabase();
+const seal = createSeal('a secret of the staff people test, long enough!');
+const services = { db, seal, jobs: noJobs };
+
+let send: Send;
+beforeAll(async () => {
+  ({ send } = await serveRouter((log) => [
+    apiRoutes({
+      ...services,
+      limits: createLimits({ db, seal }),
+      log,
+      authenticate: async () => ({ client_id: 'machine', scopes: ['subjects:read', 'subjects:write'] }),
+    }),
+  ]));
+});
+
+async function signIn(...identities: Identity[]): Promise<string> {
+  const [first = phone(), ...others] = identities;
+  const proofs: [ReturnType<typeof proof>, ...ReturnType<typeof proof>[]] = [
+    proof(first),
+    ...others.map((identity) => proof(identity)),
+  ];
+  return (await resolveSubject(services, { proofs, create: true, context: { channel: 'website' } })).sub;
+}
+
+const link = (sub: string, identity: Identity) =>
+  send('POST', `/api/v1/subjects/${sub}/identities`, { token: 't', body: { ...identity, reason: 'import' } });
+
+describe('D17: a program of the company and those who work in the console', () => {
+  it('403: it gives an owner no way of signing in and takes none away', async () => {
+    const address = email();
+    const owner = await signIn(address, phone());
+    await grantByEmail(services, address.external_id, 'owner');
+    const mine = phone();
+    expect((await link(owner, mine)).status).toBe(403);
+    expect(await findByIdentity(services, mine)).toBeUndefined();
+    const [held] = await identitiesOf(services, owner);
+    const gone = await send('DELETE', `/api/v1/subjects/${owner}/identities/${held?.id}`, { token: 't' });
+    expect(gone.status).toBe(403);
+    expect(await identitiesOf(services, owner)).toHaveLength(2);
+  });
+
+  it('an address that it gave an accomplice carries no role, whether the invitation comes before or after', async () => {
+    const [before, after] = [email(), email()];
+    const [one, other] = [await signIn(phone()), await signIn(phone())];
+    await grantByEmail(services, before.external_id, 'owner');
+    expect((await link(one, before)).status).toBe(201);
+    expect((await link(other, after)).status).toBe(201);
+    expect(await grantByEmail(services, after.external_id, 'owner')).toEqual({ sub: null, pending: true });
+    for (const sub of [one, other]) {
+      await acceptEmailInvitations(services, sub);
+      expect(await roleOf(db, sub)).toBeUndefined();
+    }
+    // Whoever then proves it is the one who was invited, also a moment after it was linked.
+    expect(await signIn(after)).toBe(other);
+    await acceptEmailInvitations(services, other);
+    expect(await roleOf(db, other)).toBe('owner');
+  });
+});
