@@ -89,10 +89,10 @@ async function inTheConsole(page: Page): Promise<void> {
   await page.keyboard.press('Enter');
   await page.waitForURL(/\/admin\/people\//);
   const found = page.url().split('/').at(-1);
+  await page.setViewportSize({ width: 1280, height: 1340 });
   await page.goto(`${heyi}/admin/merge?survivor=${found}&absorbed=${other}`);
   await page.locator('[name=reason]').fill('电话核实为同一人');
-  await page.setViewportSize({ width: 1280, height: 1240 });
-  await page.screenshot({ path: file('merge'), fullPage: true });
+  await page.screenshot({ path: file('merge') });
 }
 
 async function signInByEmail(page: Page, address: string): Promise<void> {
