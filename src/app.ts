@@ -1,27 +1,20 @@
 /**
- * The wiring, by hand, on one screen: what is built, from what, and what is mounted in which order.
+ * The wiring, by hand, on one screen: what is built, from what. What is mounted in which order is routers.ts.
  * main.ts, the CLI and the tests call createApp; parts never see the app, only what they are given here.
  */
-import { meRoutes } from './account/me-routes.ts';
 import { handleNotices } from './account/notices.ts';
 import { handleRemovals } from './account/removal.ts';
-import { accountRoutes } from './account/routes.ts';
 import { seedAccountClient } from './account/visit.ts';
 import { seedAdminClient } from './admin/door.ts';
-import { adminRoutes } from './admin/routes.ts';
 import { firstAdminLink } from './admin/staff.ts';
 import { handleApiJobs } from './api/idempotency.ts';
-import { apiRoutes } from './api/routes.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { createProofOfWork } from './connectors/captcha.ts';
 import type { Identity } from './connectors/contract.ts';
 import { createConnectors } from './connectors/registry.ts';
-import { reportRoutes } from './connectors/report-routes.ts';
-import { verificationFileRouter } from './connectors/verification-files.ts';
 import { createDatabase } from './database.ts';
 import { handleEventJobs } from './events/jobs.ts';
-import { eventsRoutes } from './events/routes.ts';
 import { disableSandboxWriteKeys } from './events/write-keys.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createHealth } from './http/health.ts';
@@ -34,14 +27,12 @@ import { createKoa, type Listener, listen } from './http/server.ts';
 import { createJobs } from './jobs.ts';
 import { createLogger, type Logger } from './log.ts';
 import { createPages } from './login/pages.ts';
-import { loginRoutes } from './login/routes.ts';
 import { disableSandboxClients } from './oidc/clients.ts';
 import { createOidc } from './oidc/provider.ts';
 import { handleProfileJobs } from './profiles/profile.ts';
+import { createRouters } from './routers.ts';
 import { assertSameSecret, createSeal } from './seal.ts';
-import { keyOf } from './subjects/identity-key.ts';
 import { findByIdentity } from './subjects/subjects.ts';
-import { wechatPushRoutes } from './wechat-push/routes.ts';
 
 export type Address = { name: string; url: string };
 type RunningSandbox = { addresses: Address[]; stop(): Promise<void> };
@@ -89,68 +80,11 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const metrics = config.metricsPort === undefined ? undefined : createMetrics();
   let listener: Listener | undefined;
   const fetchSelf = selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port });
-  const routers = [
-    health.router,
-    eventsRoutes({
-      db,
-      seal,
-      clock,
-      log,
-      publicUrl,
-      keyOf: (identity) => keyOf(seal, identity),
-      readToken: oidc.readAccessToken,
-      readIdToken: oidc.readIdToken,
-    }),
-    reportRoutes({ connectors }),
-    meRoutes({
-      db,
-      seal,
-      limits,
-      log,
-      publicUrl,
-      connectors,
-      cors: oidc.cors,
-      clientOf: oidc.loginClient,
-      authenticate: oidc.readAccessToken,
-    }),
-    apiRoutes({ db, seal, jobs, limits, log, authenticate: oidc.readAccessToken }),
-    loginRoutes({
-      db,
-      seal,
-      clock,
-      log,
-      config,
-      limits,
-      connectors,
-      oidc,
-      csrf,
-      render,
-      i18n,
-      jobs,
-      ending: ending.signal,
-    }),
-    verificationFileRouter({ db }),
-    wechatPushRoutes({ db, seal, clock, log, jobs, i18n, countForward: (outcome) => metrics?.countForward(outcome) }),
-    accountRoutes({
-      db,
-      seal,
-      clock,
-      log,
-      limits,
-      connectors,
-      oidc,
-      csrf,
-      render,
-      i18n,
-      jobs,
-      publicUrl,
-      fetchSelf,
-    }),
-    adminRoutes({ db, seal, clock, log, csrf, render, i18n, jobs, publicUrl, fetchSelf }),
-  ];
+  const foundation = { db, seal, clock, log, config, limits, connectors, jobs };
+  const routers = createRouters({ ...foundation, oidc, csrf, render, i18n, fetchSelf, metrics, ending: ending.signal });
   if (metrics) koa.use(metrics.observe);
   koa.use(staticFiles);
-  for (const router of config.roles.web ? routers : [health.router])
+  for (const router of [health.router, ...(config.roles.web ? routers : [])])
     koa.use(router.routes()).use(router.allowedMethods());
   if (config.roles.web) koa.use(oidc.middleware);
 

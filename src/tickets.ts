@@ -45,7 +45,7 @@ export async function issueTicket(
   return value;
 }
 
-export function newTicketValue(): string {
+function newTicketValue(): string {
   return randomBytes(16).toString('base64url');
 }
 

@@ -57,7 +57,7 @@ export async function openVisit(
   return { sub, session, browser, identities, stamp: stampOf(sub, identities), actor };
 }
 
-export function stampOf(sub: string, identities: { id: string }[]): string {
+function stampOf(sub: string, identities: { id: string }[]): string {
   const ids = identities.map(({ id }) => id).sort();
   return createHash('sha256')
     .update([sub, ...ids].join(' '))

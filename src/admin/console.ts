@@ -142,7 +142,7 @@ function requestOf(
 }
 
 /** Enough of an id to tell two apart at a glance: its end, as those of one hour begin alike. */
-export const shortId = (id: string) => `…${id.slice(-6)}`;
+const shortId = (id: string) => `…${id.slice(-6)}`;
 
 /** A parameter sent twice counts once, and nothing that the database's text refuses gets further. */
 function queryOf(ctx: Context): Fields {

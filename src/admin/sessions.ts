@@ -12,7 +12,7 @@ type Services = { db: Knex; seal: Seal };
 const hashId = (seal: Seal, id: string) => seal.hash(id, 'staff session');
 
 /** As long as the cookie can live at most. */
-export const longestHours = 12;
+const longestHours = 12;
 
 type Presented = { id: string; sub: string; ip: string };
 

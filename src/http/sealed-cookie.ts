@@ -32,5 +32,3 @@ export function createSealedCookie<Value extends object>(
     clear: (ctx: Context): void => set(ctx, '', 0),
   };
 }
-
-export type SealedCookie<Value extends object> = ReturnType<typeof createSealedCookie<Value>>;

@@ -65,7 +65,7 @@ export async function say(
 }
 
 /** What WeChat's own screen gives back: nickname and picture in a mini-program, all of it at a website, likewise in an account. */
-export const usualRevocation: Record<WechatApp['kind'], string> = {
+const usualRevocation: Record<WechatApp['kind'], string> = {
   miniprogram: '6',
   website: '301',
   official_account: '205',

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import type { Context, Middleware } from '../http/server.ts';
 
 /** Every API by the last word of its path (and the one before, where that says nothing); `wechat` stands for all of WeChat's. */
-export const wechatTargets = [
+const wechatTargets = [
   'jscode2session',
   'token',
   'stable_token',

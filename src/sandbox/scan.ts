@@ -60,7 +60,7 @@ export async function scan(parts: Parts, person: Person, code: ScannedCode): Pro
 }
 
 /** The demo's phone in this person's hand, with the mini-program opened there. Only the demo's own mini-program has one. */
-export function phoneUrl({ demoUrl }: Pick<Parts, 'demoUrl'>, person: Person, goal: MiniProgramGoal): string | null {
+function phoneUrl({ demoUrl }: Pick<Parts, 'demoUrl'>, person: Person, goal: MiniProgramGoal): string | null {
   if (!demoUrl || goal.appid !== sandboxApps.miniprogram.appid) return null;
   const { path, query, launch_scene } = goal;
   const opened = {

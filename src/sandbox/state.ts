@@ -24,7 +24,7 @@ const personSchema = z.object({
 export type Person = z.infer<typeof personSchema>;
 
 /** 消息推送: where the app hears of events, and how they are wrapped. */
-export const pushSchema = z.object({
+const pushSchema = z.object({
   url: z.string(),
   token: z.string(),
   encoding_aes_key: z.string().optional(),

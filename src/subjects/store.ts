@@ -23,7 +23,7 @@ export type IdentityRow = IdentityKey & {
 };
 
 /** Carriers give a number away again after about 90 days (threat B17). */
-export const quietDays = 90;
+const quietDays = 90;
 
 const columns = (keys: IdentityKey[]) => [
   keys.map((key) => key.kind),

@@ -18,7 +18,7 @@ const rows: string[][] = [
   ['account', 'activation', 'loyalty', 'insights', 'wechat-push'],
   ['admin', 'api'],
   ['sandbox'],
-  ['app', 'main', 'cli', 'lifecycle', 'start-faults'],
+  ['app', 'routers', 'main', 'cli', 'lifecycle', 'start-faults'],
 ];
 const foundation = 0;
 const entries = rows.length - 1;
