@@ -8,7 +8,7 @@ import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { findByIdentity, identitiesOf } from '../../src/subjects/subjects.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import { email, phone, proof } from '../subjects/people.ts';
+import { email, openid, phone, proof } from '../subjects/people.ts';
 import { type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
@@ -42,7 +42,7 @@ const link = (sub: string, identity: Identity) =>
 describe('D17: a program of the company and those who work in the console', () => {
   it('403: it gives an owner no way of signing in and takes none away', async () => {
     const address = email();
-    const owner = await signIn(address, phone());
+    const owner = await signIn(address, openid());
     await grantByEmail(services, address.external_id, 'owner');
     const mine = phone();
     expect((await link(owner, mine)).status).toBe(403);
