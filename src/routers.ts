@@ -77,6 +77,6 @@ export function createRouters(parts: Parts): Router<RequestState>[] {
     verificationFileRouter({ db }),
     wechatPushRoutes({ ...foundation, jobs, i18n, countForward: (outcome) => metrics?.countForward(outcome) }),
     accountRoutes({ ...foundation, ...pages, limits, connectors, oidc, publicUrl, fetchSelf }),
-    adminRoutes({ ...foundation, ...pages, publicUrl, fetchSelf }),
+    adminRoutes({ ...foundation, ...pages, oidc, publicUrl, fetchSelf }),
   ];
 }

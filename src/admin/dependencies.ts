@@ -1,4 +1,5 @@
 /** What the console is given by app.ts. */
+import type Provider from 'oidc-provider';
 import type { Database } from '../database.ts';
 import type { Csrf } from '../http/csrf.ts';
 import type { I18n } from '../http/i18n.ts';
@@ -14,4 +15,5 @@ export type AdminDependencies = SelfClientDependencies & {
   render: Render;
   i18n: I18n;
   jobs: SendJobs;
+  oidc: { provider: Provider };
 };

@@ -10,6 +10,7 @@ import type { Database } from '../database.ts';
 import type { OwnSession } from '../http/own-session.ts';
 import { createSealedCookie } from '../http/sealed-cookie.ts';
 import type { Context } from '../http/server.ts';
+import { browserSession } from '../oidc/browser-session.ts';
 import { createSelfClient, registerSelfClient } from '../oidc/self-client.ts';
 import type { Seal } from '../seal.ts';
 import { currentSubject } from '../subjects/subjects.ts';
@@ -51,6 +52,15 @@ export function createDoor(deps: AdminDependencies) {
     { name: 'heyi_admin_draft', path: registration.path },
   );
 
+  /**
+   * By a code that was sent to them, here or at one of our websites. What a scan, a hand-over or another provider says of somebody is enough
+   * for a shop: whoever holds the token of a mini-program must not stand in the console with it.
+   */
+  async function hasProven(ctx: Context, sub: string): Promise<boolean> {
+    const browser = await browserSession(deps.oidc.provider, ctx);
+    return browser?.sub === sub && browser.amr.includes('otp');
+  }
+
   async function leave(ctx: Context): Promise<void> {
     const session = self.readSession(ctx);
     if (session) await endSession(deps, session.id);
@@ -83,18 +93,19 @@ export function createDoor(deps: AdminDependencies) {
       return draft.fields;
     },
     renew: self.renewSession,
-    /** @returns where to go. @throws login_expired | not_found for a link that was used meanwhile */
-    async finishSignIn(ctx: Context): Promise<string> {
+    /** @throws login_expired | not_found for a link that was used meanwhile */
+    async finishSignIn(ctx: Context): Promise<void> {
       const proven = await self.finishSignIn(ctx);
-      if (!proven) return '/admin';
+      if (!proven) return ctx.redirect('/admin');
       const { sub, carried = {} } = proven;
+      if (!(await hasProven(ctx, sub))) return self.startSignIn(ctx, { carried, max_age: 0 });
       if (carried.invitation !== undefined) await acceptInvitation({ db, seal }, carried.invitation, sub);
       await acceptEmailInvitations({ db, seal }, sub);
       await leave(ctx);
       await openSession(deps, { ...self.beginSession(ctx, proven), ip: ctx.state.ip });
       // What one person typed is not shown to another who signs in at the same desk.
       if (carried.draft?.sub === sub) drafts.write(ctx, carried.draft, draftSeconds);
-      return ownPage(carried.to);
+      ctx.redirect(ownPage(carried.to));
     },
   };
 }

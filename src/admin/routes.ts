@@ -53,7 +53,7 @@ export function adminRoutes(deps: AdminDependencies): Router<RequestState> {
   });
 
   router.get('/admin/callback', async (ctx) => {
-    ctx.redirect(await door.finishSignIn(ctx));
+    await door.finishSignIn(ctx);
   });
 
   router.post('/admin/sign-out', async (ctx) => {

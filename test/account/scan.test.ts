@@ -271,6 +271,19 @@ describe('a code', () => {
     expect(rows).not.toContain('203.0.113.77');
   });
 
+  it('D21: whoever holds the token of a mini-program does not stand in the console with it', async () => {
+    const pc = browser();
+    const { ticket, base } = await show(pc);
+    await me(signedIn.token, `/sign-ins/${ticket}`);
+    await me(signedIn.token, `/sign-ins/${ticket}`, { body: { decision: 'confirm' } });
+    await finish(pc, base);
+    await db('staff').insert({ subject_id: signedIn.sub, role: 'owner', granted_by: 'test' });
+    const asked = await pc.follow(await pc.get(`${origin}/admin`));
+    expect(asked.url).toContain('/login/');
+    expect((await pc.follow(await pc.get(`${origin}/admin`))).url).toContain('/login/');
+    await db('staff').delete();
+  });
+
   it('that WeChat refuses to make leaves the person on the sign-in page, with a sentence', async () => {
     await sides.control('PUT', '/faults', { target: 'getwxacodeunlimit', errcode: 41030 });
     const pc = browser();
