@@ -7,13 +7,14 @@
  * A change needs the old one: the fresh sign-in was by it, else it is first given up with its waiting time (threat B19, removal.ts).
  * The code is for this purpose, this session and this person alone (B4, D8).
  */
+
 import type { IdentityKind, Proof } from '../connectors/contract.ts';
 import { triesAllowed } from '../connectors/one-time-code.ts';
 import { AppError, fail } from '../errors.ts';
 import { claimHeldEvents } from '../events/jobs.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Context } from '../http/server.ts';
 import { seeOther, translatorOf } from '../login/dependencies.ts';
-import { limitedAddress } from '../login/start.ts';
 import { duration } from '../login/wait.ts';
 import { isQuietNumber } from '../subjects/join.ts';
 import { linkProof } from '../subjects/link.ts';

@@ -2,14 +2,15 @@
  * Adding a way of signing in whose page is somebody else's (WeChat, another identity provider): there and back is login/redirect.ts,
  * bound to this session and person, so that a return which an attacker prepared is nothing here (threats D8, C12).
  */
+
 import type { Proof } from '../connectors/contract.ts';
 import { fail } from '../errors.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
 import { seeOther, translatorOf } from '../login/dependencies.ts';
 import { type Door, doorName } from '../login/methods.ts';
 import { finishRedirect, type RedirectDependencies, startRedirect } from '../login/redirect.ts';
-import { limitedAddress } from '../login/start.ts';
 import { type ChangeDependencies, linkProven, startLimits } from './change.ts';
 import type { Method } from './methods.ts';
 import { bindingOf } from './step.ts';

@@ -2,10 +2,11 @@
  * A sign-in on a computer, as the mini-program that scanned its code sees it: which site, from where, yes or no (threat C13). What
  * is shown comes from us alone, so a code on a stranger's page cannot call itself something else.
  */
+
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
-import { networkOf } from '../connectors/send-limits.ts';
 import { fail } from '../errors.ts';
+import { networkOf } from '../http/client-address.ts';
 import type { Caller } from '../http/routes.ts';
 import { decideScan, networkShown, noteScanned, readScan, type Scan } from '../login/scan-ticket.ts';
 import type { Ticket } from '../tickets.ts';

@@ -3,8 +3,9 @@
  * signing out, and losing every role, takes the row away and the copy with it. A session belongs to the network that it began in
  * (threat D21). Owns the table staff_sessions.
  */
+
 import type { Knex } from 'knex';
-import { networkOf } from '../connectors/send-limits.ts';
+import { networkOf } from '../http/client-address.ts';
 import type { Seal } from '../seal.ts';
 
 type Services = { db: Knex; seal: Seal };

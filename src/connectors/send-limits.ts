@@ -6,8 +6,10 @@
  * Below the limits there are signs that something is abnormal. From then on whoever asks has to do a captcha first; on an ordinary
  * day nobody meets one.
  */
+
 import { BlockList, isIPv6 } from 'node:net';
 import { AppError, type ErrorCode, fail } from '../errors.ts';
+import { networkOf } from '../http/client-address.ts';
 import type { Limit, Limits } from '../http/limits.ts';
 import type { ConnectorServices } from './contract.ts';
 
@@ -187,16 +189,4 @@ async function demandCaptcha({ captcha, log }: Services, sending: Sending, signs
   if (sending.captcha && (await captcha.verify(sending.captcha))) return;
   log.info({ connector: sending.channel, signs }, 'connectors: captcha demanded');
   throw fail('captcha_required');
-}
-
-/** The /24 of an IPv4 address, the /64 of an IPv6 one: what one household or one rented machine has to itself. */
-export function networkOf(ip: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1] ?? ip;
-  if (!isIPv6(mapped)) return mapped.replace(/\.\d+$/, '.0/24');
-  // The URL parser writes every spelling of an address the same way, with :: for its longest run of zeros.
-  const [head = '', tail] = new URL(`http://[${mapped.replace(/%.*$/, '')}]`).hostname.slice(1, -1).split('::');
-  const left = head ? head.split(':') : [];
-  const right = tail ? tail.split(':') : [];
-  const zeros = tail === undefined ? [] : Array<string>(8 - left.length - right.length).fill('0');
-  return `${[...left, ...zeros, ...right].slice(0, 4).join(':')}::/64`;
 }

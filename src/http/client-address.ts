@@ -27,6 +27,23 @@ export function clientAddress(req: IncomingMessage, trust: Address): string {
   return isIPv4(found) || isIPv6(found) ? found : peer;
 }
 
+/** The /24 of an IPv4 address, the /64 of an IPv6 one: what one household or one rented machine has to itself. */
+export function networkOf(ip: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1] ?? ip;
+  if (!isIPv6(mapped)) return mapped.replace(/\.\d+$/, '.0/24');
+  // The URL parser writes every spelling of an address the same way, with :: for its longest run of zeros.
+  const [head = '', tail] = new URL(`http://[${mapped.replace(/%.*$/, '')}]`).hostname.slice(1, -1).split('::');
+  const left = head ? head.split(':') : [];
+  const right = tail ? tail.split(':') : [];
+  const zeros = tail === undefined ? [] : Array<string>(8 - left.length - right.length).fill('0');
+  return `${[...left, ...zeros, ...right].slice(0, 4).join(':')}::/64`;
+}
+
+/** What a limit counts by: whoever has one IPv6 address has its whole /64. */
+export function limitedAddress({ state: { ip } }: { state: { ip: string } }): string {
+  return ip.includes(':') ? networkOf(ip) : ip;
+}
+
 function plain(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/, '').replace(/^\[(.*)\](:\d+)?$/, '$1');
 }

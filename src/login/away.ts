@@ -1,6 +1,8 @@
 /** Signing in on somebody else's page: the button that leads there, and what comes back. The way itself is redirect.ts. */
+
 import type { Embed } from '../connectors/contract.ts';
 import { AppError } from '../errors.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
 import { findByIdentity } from '../subjects/subjects.ts';
@@ -9,7 +11,7 @@ import { type Door, doorName, straightWay, wayCalled, waysOf } from './methods.t
 import { otherClickLeadsOn, proven } from './proven.ts';
 import { quietOf } from './quiet.ts';
 import { type Finished, finishRedirect, startRedirect } from './redirect.ts';
-import { limitedAddress, otherLanguage, sentenceOf, showStart, startLimit } from './start.ts';
+import { otherLanguage, sentenceOf, showStart, startLimit } from './start.ts';
 import { bindingOf } from './step.ts';
 import type { Visit } from './visit.ts';
 

@@ -6,12 +6,13 @@
  * What it waits for lives in the database and is looked at once a second for each open page, so any process answers, and none has to
  * be told by another. The visit and its cookie are checked by whoever calls follow(): a stream opens for the browser that asked, only.
  */
+
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '../errors.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Context } from '../http/server.ts';
 import type { Logger } from '../log.ts';
-import { limitedAddress } from './start.ts';
 
 /** The blocks of a page say in which of these they are shown (`data-shown-in`). Confirmed: the page posts its form. */
 export type FollowState = 'pending' | 'scanned' | 'confirmed' | 'denied' | 'expired';

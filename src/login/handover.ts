@@ -3,10 +3,11 @@
  * looks at addresses beforehand spends nothing (threat B12). Whatever is not as it should be, the person lands on the website and
  * signs in as anybody does: never an error, never as somebody else.
  */
+
 import { recordAudit } from '../audit/audit.ts';
-import { networkOf } from '../connectors/send-limits.ts';
 import { isDatabaseAway } from '../database.ts';
 import { readForm } from '../http/body.ts';
+import { networkOf } from '../http/client-address.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
 import { currentSubject } from '../subjects/subjects.ts';

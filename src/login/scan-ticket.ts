@@ -6,8 +6,9 @@
  *   open ── scanned by somebody ──► scanned ── the same person ──► confirmed ── the browser that asked ──► spent
  *                                      └────────────────────────► denied
  */
+
 import type { Knex } from 'knex';
-import { networkOf } from '../connectors/send-limits.ts';
+import { networkOf } from '../http/client-address.ts';
 import type { Seal } from '../seal.ts';
 import { advanceTicket, issueTicket, readTicket, type Ticket, takeTicket } from '../tickets.ts';
 

@@ -8,9 +8,11 @@
  * The ticket is known to this browser by its sealed cookie and to whoever sees the screen. Seeing it is worth nothing: the answer is
  * for the browser that asked, and is spent by it once.
  */
+
 import type { Picture } from '../connectors/contract.ts';
 import { AppError, fail } from '../errors.ts';
 import { browserName } from '../http/browser-name.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Limit } from '../http/limits.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, seeOther, translatorOf } from './dependencies.ts';
@@ -19,7 +21,7 @@ import type { Followed } from './follow.ts';
 import type { Scan } from './methods.ts';
 import { proven } from './proven.ts';
 import { askForScan, dropScan, readScan, type Scan as ScanTicket, scanSeconds, takeConfirmed } from './scan-ticket.ts';
-import { limitedAddress, otherLanguage, sentenceOf, showStart } from './start.ts';
+import { otherLanguage, sentenceOf, showStart } from './start.ts';
 import { bindingOf } from './step.ts';
 import type { Visit } from './visit.ts';
 import { duration } from './wait.ts';

@@ -1,6 +1,7 @@
 /** The first page: choose a way, say where the code should go, agree to the privacy policy. */
-import { networkOf } from '../connectors/send-limits.ts';
+
 import { AppError } from '../errors.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Translate } from '../http/i18n.ts';
 import { contentSecurityPolicy } from '../http/security-headers.ts';
 import type { Context } from '../http/server.ts';
@@ -147,11 +148,6 @@ export async function startMethod(
     if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
     await showStart(ctx, deps, visit, { method: name, to, status: error.status, ...problem });
   }
-}
-
-/** Whoever has one IPv6 address has its whole /64. */
-export function limitedAddress({ state: { ip } }: Context): string {
-  return ip.includes(':') ? networkOf(ip) : ip;
 }
 
 /** What went wrong and, when it is known, how long to wait. */

@@ -1,11 +1,13 @@
 /** The second page: type the code, ask for another, or go on to agree to the policy first. */
+
 import type { Proof } from '../connectors/contract.ts';
 import { triesAllowed } from '../connectors/one-time-code.ts';
 import { AppError } from '../errors.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Context } from '../http/server.ts';
 import { type Deps, type Form, seeOther, translatorOf } from './dependencies.ts';
 import { otherClickLeadsOn, proven } from './proven.ts';
-import { type CaptchaTask, limitedAddress, newCaptcha, otherLanguage, sendCode, sentenceOf } from './start.ts';
+import { type CaptchaTask, newCaptcha, otherLanguage, sendCode, sentenceOf } from './start.ts';
 import { bindingOf, type Pending } from './step.ts';
 import type { Visit } from './visit.ts';
 import { duration } from './wait.ts';

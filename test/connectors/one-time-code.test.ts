@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Connectors, Started, VerifyInput } from '../../src/connectors/contract.ts';
 import { createConnectors } from '../../src/connectors/registry.ts';
-import { networkOf } from '../../src/connectors/send-limits.ts';
 import { createDatabase } from '../../src/database.ts';
+import { networkOf } from '../../src/http/client-address.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { aliyunBehaviour, aliyunKey, fakeServer } from './fakes.ts';
 import { asking, codeOf, easyCaptcha, errorOf, newPerson, outcomes, testServices, windowsEnd } from './services.ts';

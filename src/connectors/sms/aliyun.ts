@@ -9,21 +9,16 @@ import { z } from 'zod';
 import { fail } from '../../errors.ts';
 import { type ConnectorServices, secret } from '../contract.ts';
 import type { Delivery } from '../one-time-code.ts';
-import { callUpstream, isSafeBase, upstreamTimeout } from '../upstream.ts';
+import { callUpstream, upstreamTimeout } from '../upstream.ts';
 import { encodeForm, sha256, signAcs3 } from './acs3.ts';
-import type { SmsMessage } from './gateway.ts';
+import { baseUrl, type SmsMessage, signName } from './message.ts';
 import { type Outcome, type Provider, readOutcome, toDelivery } from './outcome.ts';
 
 export const aliyunSettings = z.object({
   provider: z.literal('aliyun'),
   access_key_id: z.string().min(1).max(128).describe('of a RAM user that may do nothing but send'),
   access_key_secret: z.string().min(1).max(128).meta(secret),
-  sign_name: z
-    .string()
-    .min(1)
-    .max(64)
-    .regex(/^[^【】]+$/, 'is written without 【】')
-    .describe('the approved signature, without 【】'),
+  sign_name: signName,
   template_code: z
     .string()
     .regex(/^SMS_\w+$/, 'looks like SMS_123456789')
@@ -33,11 +28,7 @@ export const aliyunSettings = z.object({
     .regex(/^SMS_\w+$/, 'looks like SMS_123456789')
     .optional()
     .describe('an approved template with two variables, called what and at: tells what changed on an account'),
-  base_url: z
-    .string()
-    .default('https://dysmsapi.aliyuncs.com')
-    .refine(isSafeBase, 'must be an https address (http only on this machine)')
-    .describe("another region's address"),
+  base_url: baseUrl('https://dysmsapi.aliyuncs.com'),
 });
 export type AliyunSettings = z.infer<typeof aliyunSettings>;
 

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { type ConnectorServices, secret } from '../contract.ts';
 import type { Delivery } from '../one-time-code.ts';
 import { type AliyunSettings, aliyunSettings, sendByAliyun } from './aliyun.ts';
+import type { SmsMessage } from './message.ts';
 import { sendByTencent, type TencentSettings, tencentSettings } from './tencent.ts';
 
 const providers = [aliyunSettings, tencentSettings] as const;
@@ -54,16 +55,6 @@ export const smsSettings = z
     error: 'is needed with daily_budget',
   });
 export type SmsSettings = z.infer<typeof smsSettings>;
-
-export type SmsMessage = {
-  /** E.164. */
-  phone: string;
-  /** Names this message in the provider's own log and keeps a repeated request from being a second message. */
-  otp_id: string;
-} & ({ code: string } | { notice: SmsNotice });
-
-/** What happened to an account, and when: the variables of an approved template, which holds everything else. */
-export type SmsNotice = { what: string; at: string };
 
 /** Never throws: says how it ended, so that limits are given back exactly when nothing was sent. */
 export type SmsGateway = (message: SmsMessage) => Promise<Delivery>;

@@ -8,8 +8,8 @@ import { z } from 'zod';
 import { fail } from '../../errors.ts';
 import { type ConnectorServices, secret } from '../contract.ts';
 import { codeTtl, type Delivery } from '../one-time-code.ts';
-import { callUpstream, isSafeBase, upstreamTimeout } from '../upstream.ts';
-import type { SmsMessage } from './gateway.ts';
+import { callUpstream, upstreamTimeout } from '../upstream.ts';
+import { baseUrl, type SmsMessage, signName } from './message.ts';
 import { type Outcome, type Provider, readOutcome, toDelivery } from './outcome.ts';
 import { signTc3 } from './tc3.ts';
 
@@ -21,12 +21,7 @@ export const tencentSettings = z.object({
     .string()
     .regex(/^\d{6,20}$/, 'is the SdkAppID, such as 1400006666')
     .describe('SdkAppID of the SMS application'),
-  sign_name: z
-    .string()
-    .min(1)
-    .max(64)
-    .regex(/^[^【】]+$/, 'is written without 【】')
-    .describe('the approved signature, without 【】'),
+  sign_name: signName,
   template_id: z
     .string()
     .regex(/^\d{1,20}$/, 'is the number of the template')
@@ -44,11 +39,7 @@ export const tencentSettings = z.object({
     .enum(['ap-guangzhou', 'ap-beijing', 'ap-nanjing'], 'is one of ap-guangzhou, ap-beijing, ap-nanjing')
     .default('ap-guangzhou')
     .describe('region of the account'),
-  base_url: z
-    .string()
-    .default('https://sms.tencentcloudapi.com')
-    .refine(isSafeBase, 'must be an https address (http only on this machine)')
-    .describe("another region's address"),
+  base_url: baseUrl('https://sms.tencentcloudapi.com'),
 });
 export type TencentSettings = z.infer<typeof tencentSettings>;
 
