@@ -7,7 +7,6 @@
  * A change needs the old one: the fresh sign-in was by it, else it is first given up with its waiting time (threat B19, removal.ts).
  * The code is for this purpose, this session and this person alone (B4, D8).
  */
-
 import type { IdentityKind, Proof } from '../connectors/contract.ts';
 import { triesAllowed } from '../connectors/one-time-code.ts';
 import { AppError, fail } from '../errors.ts';

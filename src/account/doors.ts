@@ -2,7 +2,6 @@
  * Adding a way of signing in whose page is somebody else's (WeChat, another identity provider): there and back is login/redirect.ts,
  * bound to this session and person, so that a return which an attacker prepared is nothing here (threats D8, C12).
  */
-
 import type { Proof } from '../connectors/contract.ts';
 import { fail } from '../errors.ts';
 import { limitedAddress } from '../http/client-address.ts';

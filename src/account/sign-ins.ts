@@ -2,7 +2,6 @@
  * A sign-in on a computer, as the mini-program that scanned its code sees it: which site, from where, yes or no (threat C13). What
  * is shown comes from us alone, so a code on a stranger's page cannot call itself something else.
  */
-
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
 import { fail } from '../errors.ts';

@@ -3,7 +3,6 @@
  * signing out, and losing every role, takes the row away and the copy with it. A session belongs to the network that it began in
  * (threat D21). Owns the table staff_sessions.
  */
-
 import type { Knex } from 'knex';
 import { networkOf } from '../http/client-address.ts';
 import type { Seal } from '../seal.ts';

@@ -6,7 +6,6 @@
  * Below the limits there are signs that something is abnormal. From then on whoever asks has to do a captcha first; on an ordinary
  * day nobody meets one.
  */
-
 import { BlockList, isIPv6 } from 'node:net';
 import { AppError, type ErrorCode, fail } from '../errors.ts';
 import { networkOf } from '../http/client-address.ts';

@@ -1,5 +1,4 @@
 /** Signing in on somebody else's page: the button that leads there, and what comes back. The way itself is redirect.ts. */
-
 import type { Embed } from '../connectors/contract.ts';
 import { AppError } from '../errors.ts';
 import { limitedAddress } from '../http/client-address.ts';

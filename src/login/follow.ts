@@ -6,7 +6,6 @@
  * What it waits for lives in the database and is looked at once a second for each open page, so any process answers, and none has to
  * be told by another. The visit and its cookie are checked by whoever calls follow(): a stream opens for the browser that asked, only.
  */
-
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '../errors.ts';

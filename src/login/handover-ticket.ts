@@ -6,7 +6,6 @@
  * The address is worth nothing anywhere else: it is spent by the first who posts it, and gives a pass only inside a mini-program's web
  * view on the network that asked for it. So an address that was sent to somebody never signs them in as its sender (threat A31).
  */
-
 import type { Knex } from 'knex';
 import { networkOf } from '../http/client-address.ts';
 import type { Seal } from '../seal.ts';

@@ -3,7 +3,6 @@
  * looks at addresses beforehand spends nothing (threat B12). Whatever is not as it should be, the person lands on the website and
  * signs in as anybody does: never an error, never as somebody else.
  */
-
 import { recordAudit } from '../audit/audit.ts';
 import { isDatabaseAway } from '../database.ts';
 import { readForm } from '../http/body.ts';

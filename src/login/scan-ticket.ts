@@ -6,7 +6,6 @@
  *   open ── scanned by somebody ──► scanned ── the same person ──► confirmed ── the browser that asked ──► spent
  *                                      └────────────────────────► denied
  */
-
 import type { Knex } from 'knex';
 import { networkOf } from '../http/client-address.ts';
 import type { Seal } from '../seal.ts';

@@ -8,7 +8,6 @@
  * The ticket is known to this browser by its sealed cookie and to whoever sees the screen. Seeing it is worth nothing: the answer is
  * for the browser that asked, and is spent by it once.
  */
-
 import type { Picture } from '../connectors/contract.ts';
 import { AppError, fail } from '../errors.ts';
 import { browserName } from '../http/browser-name.ts';

@@ -1,5 +1,4 @@
 /** The first page: choose a way, say where the code should go, agree to the privacy policy. */
-
 import { AppError } from '../errors.ts';
 import { limitedAddress } from '../http/client-address.ts';
 import type { Translate } from '../http/i18n.ts';

@@ -1,5 +1,4 @@
 /** The second page: type the code, ask for another, or go on to agree to the policy first. */
-
 import type { Proof } from '../connectors/contract.ts';
 import { triesAllowed } from '../connectors/one-time-code.ts';
 import { AppError } from '../errors.ts';

@@ -23,10 +23,10 @@ const plain = (key: string) => key.replace(/_(one|other)$/, '');
 const placeholders = (sentence: string) => [...sentence.matchAll(/\{\{(\w+)\}\}/g)].map(([, name]) => name).sort();
 const i18n = createI18n();
 
-/** The pages and source files that have their sentences here. Sandbox, demo and connectors have sentences of their own. */
+/** The pages and source files that have their sentences here. Sandbox, demo, connectors and their mail have sentences of their own. */
 const readers = ['views', 'src'].flatMap((root) =>
   readdirSync(join(projectRoot, root), { recursive: true, encoding: 'utf8' })
-    .filter((path) => /\.(eta|ts)$/.test(path) && !/^(sandbox|demo|connectors)\//.test(path))
+    .filter((path) => /\.(eta|ts)$/.test(path) && !/^(sandbox\/|demo\/|connectors\/|mail\/code)/.test(path))
     .map((path) => readFileSync(join(projectRoot, root, path), 'utf8')),
 );
 
