@@ -110,7 +110,7 @@ describe('one person on both sides', () => {
     await page.locator('.timeline-row.miniprogram', { hasText: '付款' }).first().waitFor();
     expect(complaints).toEqual([]);
     await page.context().close();
-  }, 90_000);
+  });
 
   test('identities of both sides are kept under the one subject', async () => {
     const phoneNumber = '+8613612340002';
@@ -126,7 +126,7 @@ describe('one person on both sides', () => {
     const { data } = (await world.api(`/subjects/${sub}/identities`)) as { data: { kind: string }[] };
     expect(data.map(({ kind }) => kind).sort()).toEqual(['phone', 'wechat_openid', 'wechat_unionid']);
     await page.context().close();
-  }, 60_000);
+  });
 
   test('without the profiling consent, what was done before sign-in stays nobody’s', async () => {
     const phoneNumber = '+8613612340003';
@@ -142,7 +142,7 @@ describe('one person on both sides', () => {
     const { created_at } = (await world.api(`/subjects/${sub}`)) as { created_at: string };
     expect((await eventsOf(sub)).filter(({ timestamp }) => timestamp < created_at)).toEqual([]);
     await page.context().close();
-  }, 60_000);
+  });
 });
 
 describe('inside the mini-program', () => {
@@ -162,7 +162,7 @@ describe('inside the mini-program', () => {
     expect(await miniSub(page).textContent()).toBe('未登录');
     expect(complaints).toEqual([]);
     await page.context().close();
-  }, 60_000);
+  });
 
   test('a code in a text message signs in too, and links the WeChat account in the same step', async () => {
     const phoneNumber = '+8613612340005';
@@ -187,7 +187,7 @@ describe('inside the mini-program', () => {
     };
     expect(data.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['phone', 'wechat_openid']));
     await page.context().close();
-  }, 60_000);
+  });
 
   test('another person, on another phone, is another subject', async () => {
     const phoneNumber = '+8613612340006';
@@ -210,7 +210,7 @@ describe('inside the mini-program', () => {
     await signInByPhoneButton(phone);
     await page.getByText('✓ 同一个人').waitFor();
     await page.context().close();
-  }, 60_000);
+  });
 
   test('it survives the background, and signs out for good', async () => {
     const personId = await world.addPerson('米粒', '+8613612340008');
@@ -231,7 +231,7 @@ describe('inside the mini-program', () => {
     await phone.getByText('登录后与官网同步').waitFor();
     await expect.poll(() => miniSub(page).textContent()).toBe('未登录');
     await page.context().close();
-  }, 60_000);
+  });
 });
 
 test('the website signs out here and at Heyi: the next sign-in asks again', async () => {
@@ -247,4 +247,4 @@ test('the website signs out here and at Heyi: the next sign-in asks again', asyn
   await page.locator('[name=phone]').waitFor();
   expect(complaints).toEqual([]);
   await page.context().close();
-}, 60_000);
+});

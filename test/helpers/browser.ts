@@ -1,7 +1,10 @@
 /** A real Chromium: the system's, else the one that comes as a package. One a test file, closed with it. */
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { afterAll } from 'vitest';
+import { afterAll, vi } from 'vitest';
+
+// A browser shares the machine with everything else that runs: a test that drives one has a minute more of patience.
+vi.setConfig({ testTimeout: 90_000 });
 
 const systemChromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const args = ['--no-sandbox', '--disable-background-networking', '--disable-component-update'];
