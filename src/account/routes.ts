@@ -22,7 +22,7 @@ import { type Method, methodsOf, othersThan, wasProven } from './methods.ts';
 import { askRemoval, keep, removeNow, waitingDays } from './removal.ts';
 import { endApp, endBrowser, endOthers, signedInOf } from './signed-in.ts';
 import { type Act, createSteps } from './step.ts';
-import { accountClientId, createAccountClient, freshSeconds, type Visit } from './visit.ts';
+import { accountClientId, createAccountClient, freshSeconds, provesTooLittle, type Visit } from './visit.ts';
 
 export function accountRoutes(given: AccountDependencies): Router<RequestState> {
   const https = given.publicUrl.startsWith('https:');
@@ -46,8 +46,9 @@ export function accountRoutes(given: AccountDependencies): Router<RequestState> 
   });
   router.post(
     '/account/prove',
-    posting((ctx, { sub }, form) => {
-      const max_age = form.again === 'yes' ? 0 : freshSeconds;
+    posting((ctx, visit, form) => {
+      const { sub } = visit;
+      const max_age = form.again === 'yes' || provesTooLittle(visit) ? 0 : freshSeconds;
       return client.startSignIn(ctx, { carried: { to: ownPath(form.to), sub }, max_age });
     }),
   );

@@ -67,8 +67,19 @@ function stampOf(sub: string, identities: { id: string }[]): string {
 /** ASVS 7.5: what changes the account asks for a proof that is not older. */
 export const freshSeconds = 300;
 
-export function isFresh({ clock }: Pick<AccountDependencies, 'clock'>, { session }: Visit): boolean {
-  return clock.now().getTime() / 1000 - session.auth_time <= freshSeconds;
+/**
+ * A computer that was signed in by confirming on the phone shows that somebody has the phone's session, which a stolen token of the
+ * mini-program has too: who can be asked for a code is asked for one.
+ */
+export function isFresh(
+  { clock }: Pick<AccountDependencies, 'clock'>,
+  { session, browser, identities }: Pick<Visit, 'session' | 'browser' | 'identities'>,
+): boolean {
+  return clock.now().getTime() / 1000 - session.auth_time <= freshSeconds && !provesTooLittle({ browser, identities });
+}
+
+export function provesTooLittle({ browser, identities }: Pick<Visit, 'browser' | 'identities'>): boolean {
+  return browser.amr.includes('mca') && identities.some(({ kind }) => kind === 'phone' || kind === 'email');
 }
 
 /** Sign-ins note when an identity was used every ten minutes at most. */

@@ -18,7 +18,7 @@ export function createExchangeLimits({ limits, clock }: { limits: Limits; clock:
   /** Addresses over the limit, known here without asking: over it every try would still cost a call to WeChat. */
   const blocked = new Map<string, number>();
   return {
-    /** @throws too_many_requests */
+    /** By `limitedAddress`. @throws too_many_requests */
     assertAllowed(ip: string): void {
       const until = blocked.get(ip);
       if (until === undefined) return;

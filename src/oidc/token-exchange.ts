@@ -14,6 +14,7 @@ import type { Connectors, Proof } from '../connectors/contract.ts';
 import { type Consent, parseConsents } from '../consent/consent.ts';
 import { AppError } from '../errors.ts';
 import { claimHeldEvents } from '../events/jobs.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Limits } from '../http/limits.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Seal } from '../seal.ts';
@@ -84,8 +85,10 @@ export function createTokenExchange(deps: ExchangeDependencies) {
     const client = ours(ctx.oidc.client);
     try {
       const request = readRequest(deps, ctx, client);
-      limits.assertAllowed(ctx.state.ip);
-      const proven = await prove(deps, client, request).catch((error) => limits.count(ctx.state.ip, client, error));
+      limits.assertAllowed(limitedAddress(ctx));
+      const proven = await prove(deps, client, request).catch((error) =>
+        limits.count(limitedAddress(ctx), client, error),
+      );
       const link_status = request.link && (await join(deps, ctx, client, request.link, proven));
       const resolution = await resolve(deps, ctx, client, request, proven);
       if (resolution.linked.length) await claimHeldEvents(deps, resolution.sub);

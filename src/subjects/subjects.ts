@@ -89,14 +89,17 @@ export async function claimsOf({ db, seal }: Services, sub: string): Promise<Cla
   const identities = await identitiesOf({ db, seal }, row.subject_id);
   const current = (wanted: IdentityKind) =>
     identities.find(({ kind, is_superseded }) => kind === wanted && !is_superseded);
-  const [phone, email] = [current('phone'), current('email')?.external_id];
+  const [phone, email] = [current('phone'), current('email')];
   return {
     sub: row.subject_id,
     ...(row.nickname && { nickname: row.nickname, name: row.nickname }),
     ...(row.picture && { picture: row.picture }),
     ...(row.locale && { locale: row.locale }),
-    // A reviewer's number was proven by nobody.
-    ...(phone && { phone_number: phone.external_id, phone_number_verified: phone.issuer !== reviewerIssuer }),
-    ...(email && { email, email_verified: true }),
+    // A reviewer's number was proven by nobody, nor was what the company vouched for.
+    ...(phone && {
+      phone_number: phone.external_id,
+      phone_number_verified: phone.issuer !== reviewerIssuer && !phone.is_vouched,
+    }),
+    ...(email && { email: email.external_id, email_verified: !email.is_vouched }),
   };
 }

@@ -30,6 +30,7 @@ import {
 import {
   type IdentityRow,
   identitiesOfSubject,
+  isStaff,
   lockSubjects,
   moveIdentities,
   ownProfile,
@@ -105,6 +106,12 @@ export async function undoMerge(
       throw fail('merge_refused', {
         message: 'The survivor was deleted: there is nothing to give back.',
         fields: { reason: 'deleted' },
+      });
+    // Their sign-ins end with it: programs leave people of the console alone (threat D17).
+    if (actor.actor_kind === 'client' && (await isStaff(trx, [plan.survivor, merge.absorbed_id])))
+      throw fail('merge_refused', {
+        message: 'One of the two works in the console: it is undone there.',
+        fields: { reason: 'staff' },
       });
     await giveBack(trx, merge, plan, above);
     const undone = await markUndone(trx, merge.id, actor, reason);

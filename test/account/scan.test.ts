@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readQrPicture } from '../helpers/qr-picture.ts';
 import { type Answer, formTo, type Visitor } from '../login/visitor.ts';
-import { openSides, shopCallback } from './world.ts';
+import { openSides, type Phone, shopCallback } from './world.ts';
 
 const sides = await openSides();
 const { browser, phone, me, origin, other, db } = sides;
@@ -299,3 +299,38 @@ async function finishWith(pc: Visitor, own: { page: Answer }, foreignBase: strin
   const csrf = own.page.forms[0]?.fields.csrf ?? '';
   return pc.post(`${foreignBase}/scan`, { csrf });
 }
+
+describe('B20: a computer that a scan signed in, at the account page', () => {
+  /** What the page that adds an e-mail address asks: the address, or a proof first. */
+  async function asked(pc: Visitor): Promise<string[]> {
+    const page = await pc.follow(await pc.get(`${origin}/account/add/email`));
+    return page.forms.map(({ action }) => new URL(action).pathname);
+  }
+  async function scanned(parameters: Record<string, string>, who: Phone) {
+    const { token } = await who.launch(parameters);
+    const pc = browser();
+    const { ticket, base } = await show(pc);
+    await me(token, `/sign-ins/${ticket}`);
+    await me(token, `/sign-ins/${ticket}`, { body: { decision: 'confirm' } });
+    await finish(pc, base);
+    return pc;
+  }
+
+  it('changes nothing before a code was typed, where the person can be sent one: a stolen token can scan too', async () => {
+    const who = await sides.phone({ number: '+8613912349901' });
+    const { code } = await sides.sandbox(`/people/${who.person_id}/phone-code`, { appid: 'wxsandbox0000000001' });
+    const pc = await scanned({ phone_code: String(code) }, who);
+    const forms = await asked(pc);
+    expect(forms).toContain('/account/prove');
+    expect(forms).not.toContain('/account/add/email');
+    // And proving is another sign-in, not the one that the scan was.
+    const prove = await pc.get(`${origin}/account/add/email`);
+    const signIn = await pc.follow(await pc.submit(formTo(prove, '/account/prove')));
+    expect(formTo(signIn, '/sms')).toBeDefined();
+  });
+
+  it('may add something where the person has WeChat alone', async () => {
+    const pc = await scanned({}, await sides.phone());
+    expect(await asked(pc)).toContain('/account/add/email');
+  });
+});

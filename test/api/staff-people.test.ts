@@ -5,7 +5,7 @@ import type { Identity } from '../../src/connectors/contract.ts';
 import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
-import { findByIdentity, identitiesOf } from '../../src/subjects/subjects.ts';
+import { claimsOf, findByIdentity, identitiesOf } from '../../src/subjects/subjects.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
 import { email, openid, phone, proof } from '../subjects/people.ts';
@@ -51,6 +51,25 @@ describe('D17: a program of the company and those who work in the console', () =
     const gone = await send('DELETE', `/api/v1/subjects/${owner}/identities/${held?.id}`, { token: 't' });
     expect(gone.status).toBe(403);
     expect(await identitiesOf(services, owner)).toHaveLength(2);
+  });
+
+  it('409: it does not undo what made one of them out of two: that would sign them out', async () => {
+    const [owner, other] = [await signIn(phone()), await signIn(openid())];
+    const pair = { survivor: owner, absorbed: other, reason: 'x' };
+    const { body } = await send('POST', '/api/v1/merges', { token: 't', body: pair });
+    await db('staff').insert({ subject_id: owner, role: 'owner', granted_by: 'test' });
+    const undo = await send('POST', `/api/v1/merges/${body.id}/undo`, { token: 't', body: { reason: 'x' } });
+    expect(undo.body.error?.code).toBe('merge_refused');
+    expect(await db('merges').where({ id: body.id }).whereNull('undone_at')).toHaveLength(1);
+  });
+
+  it('says of an address that it gave somebody that nobody proved it, until somebody does', async () => {
+    const address = email();
+    const sub = await signIn(phone());
+    await link(sub, address);
+    expect(await claimsOf(services, sub)).toMatchObject({ email: address.external_id, email_verified: false });
+    await signIn(address);
+    expect(await claimsOf(services, sub)).toMatchObject({ email_verified: true });
   });
 
   it('an address that it gave an accomplice carries no role, whether the invitation comes before or after', async () => {
