@@ -1,11 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { apiRoutes } from '../../src/api/routes.ts';
 import { createConnectors, connectors as known } from '../../src/connectors/registry.ts';
-import { createLimits } from '../../src/http/limits.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { noJobs } from '../helpers/jobs.ts';
-import { type Answer, type Send, serveRouter } from './http.ts';
+import { type Answer, type Send, serveApi } from './http.ts';
 
 const { db } = await testDatabase();
 const services = testServices(db);
@@ -15,16 +12,11 @@ const connectors = createConnectors(services);
 let send: Send;
 let log: () => string;
 beforeAll(async () => {
-  ({ send, log } = await serveRouter((log) => [
-    apiRoutes({
-      db,
-      seal,
-      jobs: noJobs,
-      limits: createLimits({ db, seal }),
-      log,
-      authenticate: async (client_id) => ({ client_id, scopes: ['settings:write'] }),
-    }),
-  ]));
+  ({ send, log } = await serveApi({
+    db,
+    seal,
+    authenticate: async (client_id) => ({ client_id, scopes: ['settings:write'] }),
+  }));
 });
 
 const answers: string[] = [];

@@ -3,8 +3,11 @@ import { Writable } from 'node:stream';
 import type Router from '@koa/router';
 import { request } from 'undici';
 import { afterAll } from 'vitest';
+import { type ApiOptions, apiRoutes } from '../../src/api/routes.ts';
+import { createLimits } from '../../src/http/limits.ts';
 import { createKoa, listen, type RequestState } from '../../src/http/server.ts';
 import { createLogger, type Logger } from '../../src/log.ts';
+import { noJobs } from '../helpers/jobs.ts';
 
 export type Answer = {
   status: number;
@@ -57,4 +60,15 @@ export async function serveRouter(
     };
   };
   return { send, log: () => lines.join('') };
+}
+
+/** The management API alone. Call within beforeAll. */
+export function serveApi({
+  db,
+  seal,
+  jobs = noJobs,
+  authenticate,
+}: Pick<ApiOptions, 'db' | 'seal' | 'authenticate'> & Partial<Pick<ApiOptions, 'jobs'>>) {
+  const limits = createLimits({ db, seal });
+  return serveRouter((log) => [apiRoutes({ db, seal, jobs, limits, log, authenticate })]);
 }

@@ -1,13 +1,11 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { apiRoutes } from '../../src/api/routes.ts';
 import type { Identity } from '../../src/connectors/contract.ts';
-import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { collectJobs, noJobs } from '../helpers/jobs.ts';
 import { email, openid, phone, proof, unionid } from '../subjects/people.ts';
-import { type Answer, type Send, serveRouter } from './http.ts';
+import { type Answer, type Send, serveApi } from './http.ts';
 
 const { db } = await testDatabase();
 const seal = createSeal('a secret of the merges test, long enough!');
@@ -20,16 +18,12 @@ const tokens: Record<string, string[]> = {
 let send: Send;
 let log: () => string;
 beforeAll(async () => {
-  ({ send, log } = await serveRouter((log) => [
-    apiRoutes({
-      db,
-      seal,
-      jobs,
-      limits: createLimits({ db, seal }),
-      log,
-      authenticate: async (bearer) => ({ client_id: `machine-${bearer}`, scopes: tokens[bearer] ?? [] }),
-    }),
-  ]));
+  ({ send, log } = await serveApi({
+    db,
+    seal,
+    jobs,
+    authenticate: async (bearer) => ({ client_id: `machine-${bearer}`, scopes: tokens[bearer] ?? [] }),
+  }));
 });
 beforeEach(() => {
   sent.length = 0;

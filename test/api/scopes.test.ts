@@ -1,11 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { apiRoutes, routes } from '../../src/api/routes.ts';
+import { routes } from '../../src/api/routes.ts';
 import { type Scope, scopes } from '../../src/api/services.ts';
-import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { noJobs } from '../helpers/jobs.ts';
-import { type Send, serveRouter } from './http.ts';
+import { type Send, serveApi } from './http.ts';
 
 const { db } = await testDatabase();
 const seal = createSeal('a secret of the scopes test, long enough');
@@ -16,20 +14,15 @@ const tokenOf = (...given: string[]) => given.join('~').replaceAll(':', '.') || 
 
 let send: Send;
 beforeAll(async () => {
-  ({ send } = await serveRouter((log) => [
-    apiRoutes({
-      db,
-      seal,
-      jobs: noJobs,
-      limits: createLimits({ db, seal }),
-      log,
-      authenticate: async (bearer) => {
-        if (bearer === 'of-another-audience') return undefined;
-        const [given = '', sub] = bearer.split('--');
-        return { client_id: 'machine', scopes: given.replaceAll('.', ':').split('~'), ...(sub && { sub }) };
-      },
-    }),
-  ]));
+  ({ send } = await serveApi({
+    db,
+    seal,
+    authenticate: async (bearer) => {
+      if (bearer === 'of-another-audience') return undefined;
+      const [given = '', sub] = bearer.split('--');
+      return { client_id: 'machine', scopes: given.replaceAll('.', ':').split('~'), ...(sub && { sub }) };
+    },
+  }));
 });
 
 const nobody = '018f0000-0000-7000-8000-000000000000';

@@ -1,12 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { apiRoutes } from '../../src/api/routes.ts';
 import { scopes } from '../../src/api/services.ts';
-import { createLimits } from '../../src/http/limits.ts';
 import { machineScopes } from '../../src/oidc/scopes.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { noJobs } from '../helpers/jobs.ts';
-import { type Answer, type Send, serveRouter } from './http.ts';
+import { type Answer, type Send, serveApi } from './http.ts';
 
 const { db } = await testDatabase();
 const seal = createSeal('a secret of the settings test, long enough');
@@ -19,16 +16,11 @@ const tokens: Record<string, string[]> = {
 let send: Send;
 let log: () => string;
 beforeAll(async () => {
-  ({ send, log } = await serveRouter((log) => [
-    apiRoutes({
-      db,
-      seal,
-      jobs: noJobs,
-      limits: createLimits({ db, seal }),
-      log,
-      authenticate: async (bearer) => ({ client_id: bearer, scopes: tokens[bearer] ?? [] }),
-    }),
-  ]));
+  ({ send, log } = await serveApi({
+    db,
+    seal,
+    authenticate: async (bearer) => ({ client_id: bearer, scopes: tokens[bearer] ?? [] }),
+  }));
 });
 
 const post = (path: string, body: unknown, { token = 'settings', key = '' } = {}) =>

@@ -1,13 +1,10 @@
 import { generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { apiRoutes } from '../../src/api/routes.ts';
-import { createLimits } from '../../src/http/limits.ts';
 import { tokenExchange } from '../../src/oidc/clients.ts';
 import { wechatLoginCode } from '../../src/oidc/token-exchange.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { noJobs } from '../helpers/jobs.ts';
 import { basic, password, post, seal, startWorld, type World } from '../oidc/world.ts';
-import { type Send, serveRouter } from './http.ts';
+import { type Send, serveApi } from './http.ts';
 
 const { db } = await testDatabase();
 
@@ -18,9 +15,7 @@ beforeAll(async () => {
   world = await startWorld({ db });
   resource = `${world.issuer}/api`;
   const { readAccessToken } = world.oidc;
-  ({ send } = await serveRouter((log) => [
-    apiRoutes({ db, seal, jobs: noJobs, limits: createLimits({ db, seal }), log, authenticate: readAccessToken }),
-  ]));
+  ({ send } = await serveApi({ db, seal, authenticate: readAccessToken }));
   await world.register({
     client_id: 'backend',
     name: 'Backend',

@@ -5,7 +5,7 @@ import { reportRoutes } from '../../src/connectors/report-routes.ts';
 import { countDeliveries } from '../../src/connectors/sms/deliveries.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { aliyunBehaviour, aliyunKey, fakeServer, tencentBehaviour, tencentKey } from './fakes.ts';
+import { aliyunAt, aliyunBehaviour, fakeServer, tencentAt, tencentBehaviour } from './fakes.ts';
 import { asking, codeOf, newPerson, testServices } from './services.ts';
 
 const { db } = await testDatabase();
@@ -20,22 +20,8 @@ const server = await listen(koa, { port: 0, host: '127.0.0.1' });
 afterAll(() => server.stop());
 
 const report_token = 'only-the-providers-know-this-address-0123';
-const first = {
-  provider: 'aliyun',
-  ...aliyunKey,
-  sign_name: '合一',
-  template_code: 'SMS_1',
-  base_url: aliyun.base,
-  report_token,
-};
-const second = {
-  provider: 'tencent',
-  ...tencentKey,
-  sms_sdk_app_id: '1400006666',
-  sign_name: '合一',
-  template_id: '1110',
-  base_url: tencent.base,
-};
+const first = { ...aliyunAt(aliyun.base), report_token };
+const second = tencentAt(tencent.base);
 const configure = (settings: object) => connectors.configure({ id: 'sms', connector: 'sms', settings });
 
 async function push(provider: string, body: unknown, token = report_token) {

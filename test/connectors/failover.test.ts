@@ -3,10 +3,12 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createConnectors, listInstances } from '../../src/connectors/registry.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
+  aliyunAt,
   aliyunBehaviour,
   aliyunKey,
   closedPort,
   fakeServer,
+  tencentAt,
   tencentBehaviour,
   tencentKey,
   tencentStatus,
@@ -21,15 +23,8 @@ const byTencent: { TemplateParamSet?: string[] }[] = [];
 const aliyun = await fakeServer(aliyunBehaviour(byAliyun));
 const tencent = await fakeServer(tencentBehaviour(byTencent));
 
-const first = { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url: aliyun.base };
-const second = {
-  provider: 'tencent',
-  ...tencentKey,
-  sms_sdk_app_id: '1400006666',
-  sign_name: '合一',
-  template_id: '1110',
-  base_url: tencent.base,
-};
+const first = aliyunAt(aliyun.base);
+const second = tencentAt(tencent.base);
 const configure = (settings: object) => connectors.configure({ id: 'sms', connector: 'sms', settings });
 const ask = (phone = newPerson().phone) => connectors.start('sms', asking(phone));
 const fault = (Code: string) => aliyunBehaviour([], () => ({ Code, Message: '', RequestId: 'R' }));

@@ -66,6 +66,11 @@ export async function closedPort(): Promise<number> {
 
 export const aliyunKey = { access_key_id: 'LTAI-test-id', access_key_secret: 'aliyun-secret-Zx81' };
 
+/** Settings of the connector `sms` that point at a fake of ours. */
+export function aliyunAt(base_url: string) {
+  return { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url };
+}
+
 /** Aliyun's side of SendSms: checks the signature and the nonce, then answers and keeps what was sent. */
 export function aliyunBehaviour(
   sent: { phone: string; code: string }[],
@@ -163,6 +168,11 @@ export async function fakeWechat(appid = 'wxtest00000000001'): Promise<FakeWecha
 }
 
 export const tencentKey = { secret_id: 'AKID-test-id', secret_key: 'tencent-secret-Qk27' };
+
+export function tencentAt(base_url: string) {
+  const application = { sms_sdk_app_id: '1400006666', sign_name: '合一', template_id: '1110' };
+  return { provider: 'tencent', ...tencentKey, ...application, base_url };
+}
 
 export const tencentError = (Code: string) => ({ Response: { Error: { Code, Message: 'refused' }, RequestId: 'R' } });
 export const tencentStatus = (Code: string, SerialNo = '') => ({

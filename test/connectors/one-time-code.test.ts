@@ -4,7 +4,7 @@ import { createConnectors } from '../../src/connectors/registry.ts';
 import { createDatabase } from '../../src/database.ts';
 import { networkOf } from '../../src/http/client-address.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { aliyunBehaviour, aliyunKey, fakeServer } from './fakes.ts';
+import { aliyunAt, aliyunBehaviour, fakeServer } from './fakes.ts';
 import { asking, codeOf, easyCaptcha, errorOf, newPerson, outcomes, testServices, windowsEnd } from './services.ts';
 
 const { db, url } = await testDatabase();
@@ -16,7 +16,7 @@ const connectors = createConnectors(services);
 await connectors.configure({
   id: 'sms',
   connector: 'sms',
-  settings: { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url: aliyun.base },
+  settings: aliyunAt(aliyun.base),
 });
 
 const codeFor = (phone: string) => sent.findLast((message) => phone.endsWith(message.phone))?.code ?? 'none';
@@ -204,13 +204,7 @@ describe('B6, B8: limits', () => {
   });
   it('all numbers together are stopped at the budget of a minute', async () => {
     await windowsEnd(db);
-    const settings = {
-      provider: 'aliyun',
-      ...aliyunKey,
-      sign_name: '合一',
-      template_code: 'SMS_1',
-      base_url: aliyun.base,
-    };
+    const settings = aliyunAt(aliyun.base);
     await connectors.configure({ id: 'sms', connector: 'sms', settings: { ...settings, sends_per_minute: 3 } });
     const attempts = Array.from({ length: 6 }, () =>
       connectors.start('sms', { ...asking(newPerson().phone), captcha: 'solved' }),

@@ -9,7 +9,7 @@ import { type ResolveInput, resolveSubject } from '../../src/subjects/resolve.ts
 import { claimsOf, findByIdentity } from '../../src/subjects/subjects.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import { aliyunBehaviour, aliyunKey, fakeServer } from './fakes.ts';
+import { aliyunAt, aliyunBehaviour, fakeServer } from './fakes.ts';
 import { asking, codeOf, errorOf, newPerson, testServices, windowsEnd } from './services.ts';
 
 const { db } = await testDatabase();
@@ -22,7 +22,7 @@ const aliyun = await fakeServer(aliyunBehaviour(sent));
 await connectors.configure({
   id: 'sms',
   connector: 'sms',
-  settings: { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url: aliyun.base },
+  settings: aliyunAt(aliyun.base),
 });
 
 const operator = { actor_kind: 'system', actor_id: 'test' } as const;

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Notice } from '../../src/connectors/contract.ts';
 import { createConnectors } from '../../src/connectors/registry.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { aliyunBehaviour, aliyunKey, fakeServer, tencentBehaviour, tencentKey } from './fakes.ts';
+import { aliyunAt, aliyunBehaviour, fakeServer, tencentAt, tencentBehaviour } from './fakes.ts';
 import { codeOf, testServices } from './services.ts';
 
 const { db } = await testDatabase();
@@ -12,15 +12,8 @@ const connectors = createConnectors(services);
 const byTencent: { TemplateId?: string; TemplateParamSet?: string[] }[] = [];
 const aliyun = await fakeServer(aliyunBehaviour([]));
 const tencent = await fakeServer(tencentBehaviour(byTencent));
-const first = { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url: aliyun.base };
-const second = {
-  provider: 'tencent',
-  ...tencentKey,
-  sms_sdk_app_id: '1400006666',
-  sign_name: '合一',
-  template_id: '1110',
-  base_url: tencent.base,
-};
+const first = aliyunAt(aliyun.base);
+const second = tencentAt(tencent.base);
 const configure = (settings: object) => connectors.configure({ id: 'sms', connector: 'sms', settings });
 const notice: Notice = {
   to: '+8613800138000',

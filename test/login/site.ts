@@ -14,7 +14,7 @@ import { createPages } from '../../src/login/pages.ts';
 import { loginRoutes } from '../../src/login/routes.ts';
 import { createClient } from '../../src/oidc/clients.ts';
 import { createOidc } from '../../src/oidc/provider.ts';
-import { aliyunBehaviour, aliyunKey, fakeServer } from '../connectors/fakes.ts';
+import { aliyunAt, aliyunBehaviour, fakeServer } from '../connectors/fakes.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { collectJobs } from '../helpers/jobs.ts';
@@ -32,7 +32,7 @@ export async function openSite({ sandbox = false, privateOrigins = [] as string[
   await connectors.configure({
     id: 'sms',
     connector: 'sms',
-    settings: { provider: 'aliyun', ...aliyunKey, sign_name: '合一', template_code: 'SMS_1', base_url: gateway.base },
+    settings: aliyunAt(gateway.base),
   });
   await connectors.configure({
     id: 'email',
