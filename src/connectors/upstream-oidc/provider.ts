@@ -22,7 +22,7 @@ import { fail } from '../../errors.ts';
 import type { ConnectorServices } from '../contract.ts';
 import { upstreamTimeout } from '../upstream.ts';
 import type { Outgoing } from './outgoing.ts';
-import type { UpstreamSettings } from './upstream-oidc.ts';
+import type { UpstreamSettings } from './settings.ts';
 
 type Known = { metadata: ServerMetadata; until: number; jwks?: ExportedJWKSCache };
 const known = new Map<string, Known>();
