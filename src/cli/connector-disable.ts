@@ -1,5 +1,5 @@
 /** `heyi connector disable`: at once, in every process; `connector set` enables it again. */
-import { disableConnector } from '../connectors/registry.ts';
+import { disableConnector } from '../connectors/operators.ts';
 import { type Command, withDatabase } from './command.ts';
 
 export const connectorDisable: Command = {

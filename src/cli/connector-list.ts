@@ -1,5 +1,5 @@
 /** `heyi connector list`: which ways of signing in are set up, without secrets, and which there are. */
-import { availableConnectors, type ListedConnector, listInstances } from '../connectors/registry.ts';
+import { availableConnectors, type ListedConnector, listInstances } from '../connectors/operators.ts';
 import { type Command, table, withDatabase } from './command.ts';
 
 export const connectorList: Command = {

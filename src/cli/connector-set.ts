@@ -1,7 +1,8 @@
 /** `heyi connector set`: sets a way of signing in up. Secrets come from a file or standard input: a shell remembers what is typed. */
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
-import { configureConnector, connectors } from '../connectors/registry.ts';
+import { configureConnector } from '../connectors/operators.ts';
+import { connectors } from '../connectors/registry.ts';
 import { declaredSettings, type Setting } from '../connectors/settings.ts';
 import { fail } from '../errors.ts';
 import { type Command, usageError, type Values, withDatabase } from './command.ts';

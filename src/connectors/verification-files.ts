@@ -9,7 +9,7 @@ import { recordAudit } from '../audit/audit.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { RequestState } from '../http/server.ts';
-import type { Operator } from './registry.ts';
+import type { Operator } from './operators.ts';
 
 export const fileName = z.string().regex(/^[A-Za-z0-9_-]{1,64}\.txt$/, 'is letters, digits, _ and -, and ends in .txt');
 /** What such files hold is a line of letters and digits. */

@@ -1,6 +1,7 @@
 /** Two SMS providers: who sends when, and that one code is never two messages. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createConnectors, listInstances } from '../../src/connectors/registry.ts';
+import { listInstances } from '../../src/connectors/operators.ts';
+import { createConnectors } from '../../src/connectors/registry.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
   aliyunAt,

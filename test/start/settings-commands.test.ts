@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { SMTPServer } from 'smtp-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
-import { listInstances } from '../../src/connectors/registry.ts';
+import { listInstances } from '../../src/connectors/operators.ts';
 import { listWriteKeys } from '../../src/events/write-keys.ts';
 import { type ResolveInput, resolveSubject } from '../../src/subjects/resolve.ts';
 import { runningApp } from '../helpers/app.ts';
