@@ -1,5 +1,5 @@
 /**
- * Secrets that work once and for minutes: the state of a redirect, a code on a screen, a hand-over address. What a ticket
+ * Secrets that work once and for minutes: the state of a redirect, a code on a screen, a handover address. What a ticket
  * stands for stays here, sealed; the value that travels is 128 random bits and means nothing by itself. Owns the table tickets.
  *
  * Whoever hands one out binds it in its payload to what asked for it (browser, person, client) and compares on the way back: a

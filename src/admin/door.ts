@@ -53,7 +53,7 @@ export function createDoor(deps: AdminDependencies) {
   );
 
   /**
-   * By a code that was sent to them, here or at one of our websites. What a scan, a hand-over or another provider says of somebody is enough
+   * By a code that was sent to them, here or at one of our websites. What a scan, a handover or another provider says of somebody is enough
    * for a shop: whoever holds the token of a mini-program must not stand in the console with it.
    */
   async function hasProven(ctx: Context, sub: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 /**
  * Which ways of signing in exist, and which are set up. Settings are sealed rows read for each use: every process sees a change
- * at once, and none keeps a secret in memory longer than it needs it.
+ * at once, and none keeps a secret in memory longer than it needs it. Setting them up is operators.ts.
  *
  * A new connector is a folder and one line in `connectors`.
  */

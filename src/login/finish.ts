@@ -1,6 +1,6 @@
 /**
  * From a proof to the way back: the subject, the consent, the record, the engine's answer. Somebody who is signed in elsewhere and said
- * there that this browser is theirs (a scan, a hand-over) comes without a proof and as nobody new.
+ * there that this browser is theirs (a scan, a handover) comes without a proof and as nobody new.
  *
  *   who ── agreed in this sign-in, or by this person before ──► subject → consent → audit → interaction result → 303
  *    └──── otherwise ──► the page that asks, and then the same
