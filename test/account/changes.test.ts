@@ -3,7 +3,7 @@ import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { noJobs } from '../helpers/jobs.ts';
 import { formTo } from '../login/visitor.ts';
 import { openid, proof } from '../subjects/people.ts';
-import { openAccounts } from './site.ts';
+import { openAccounts, told } from './site.ts';
 
 const site = await openAccounts();
 const { db, browser, open, signIn, askFor, change, codeFor, subjectOf, at, newPerson } = site;
@@ -66,7 +66,7 @@ describe('adding', () => {
     const page = await change(visitor, phone);
     expect(page.html).toContain('已添加');
     expect(await subjectOf(phone)).toBe(await subjectOf(email));
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('添加了登录方式');
+    await expect.poll(() => site.textsFor(email), told).toContain('添加了登录方式');
     const notice = (await site.inbox(email)).find(({ text }) => text.includes('添加了登录方式'))?.text ?? '';
     expect(notice).toContain(at('/account'));
     expect(notice).toMatch(/手机号 \S*\*{4}/);
@@ -223,7 +223,7 @@ describe('B19: changing the phone', () => {
     expect((await change(visitor, next, 'change')).html).toContain('已更换');
     expect(await subjectOf(next)).toBe(await subjectOf(email));
     expect(await subjectOf(phone)).toBeUndefined();
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('移除了登录方式');
+    await expect.poll(() => site.textsFor(email), told).toContain('移除了登录方式');
   });
 
   it('an old e-mail address is told that it was replaced', async () => {
@@ -232,7 +232,7 @@ describe('B19: changing the phone', () => {
     const visitor = browser();
     await signIn(visitor, email);
     expect((await change(visitor, next, 'change')).html).toContain('已更换');
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('移除了登录方式');
+    await expect.poll(() => site.textsFor(email), told).toContain('移除了登录方式');
     expect(await subjectOf(email)).toBeUndefined();
   });
 });

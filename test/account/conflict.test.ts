@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { formTo, type Visitor } from '../login/visitor.ts';
 import { openid } from '../subjects/people.ts';
-import { openAccounts } from './site.ts';
+import { openAccounts, told } from './site.ts';
 
 const site = await openAccounts();
 const { db, browser, open, signIn, change, subjectOf, known, identityOf, at, newPerson } = site;
@@ -67,7 +67,7 @@ describe('B18: a number that changed hands', () => {
     expect(done.html).toContain('已添加');
     expect(await subjectOf(phone)).toBe(await subjectOf(email));
     expect(await subjectOf(former)).toBe(other);
-    await expect.poll(() => site.textsFor(former), { timeout: 12_000 }).toContain('一个手机号已从您的账号移除');
+    await expect.poll(() => site.textsFor(former), told).toContain('一个手机号已从您的账号移除');
   });
 
   it('B18: who asks to join with it is told that staff will look, and sees nothing of the old account', async () => {
@@ -117,7 +117,7 @@ describe('"both accounts are mine"', () => {
     const home = await site.prove(visitor, again, email);
     expect(home.html).toContain('合并过的账号');
     expect(home.html).toContain('手机号');
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('账号已经合并');
+    await expect.poll(() => site.textsFor(email), told).toContain('账号已经合并');
   });
 
   it('D16: pressed twice, it is one merge', async () => {

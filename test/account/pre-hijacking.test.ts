@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { formTo } from '../login/visitor.ts';
 import { openid } from '../subjects/people.ts';
-import { openAccounts } from './site.ts';
+import { openAccounts, told } from './site.ts';
 
 const site = await openAccounts();
 const { db, browser, open, signIn, askFor, change, codeFor, subjectOf, known, identityOf, at, newPerson } = site;
@@ -40,7 +40,7 @@ describe('an account is prepared for somebody else', () => {
     const attacker = browser();
     await signIn(attacker, email);
     await change(attacker, phone);
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('添加了登录方式');
+    await expect.poll(() => site.textsFor(email), told).toContain('添加了登录方式');
     const owner = browser();
     const home = await signIn(owner, email);
     expect(home.html).toMatch(/手机号 <span class="entry-value">139\*{4}\d{4}/);

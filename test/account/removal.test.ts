@@ -4,7 +4,7 @@ import { createLogger } from '../../src/log.ts';
 import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, formTo, type Visitor } from '../login/visitor.ts';
 import { openid, unionid } from '../subjects/people.ts';
-import { openAccounts } from './site.ts';
+import { openAccounts, told } from './site.ts';
 
 const site = await openAccounts();
 const { db, seal, browser, open, signIn, change, subjectOf, known, identityOf, at, newPerson } = site;
@@ -73,7 +73,7 @@ describe('removing', () => {
     expect(page.html).not.toContain('天后才会移除');
     expect((await remove(visitor, await idOf(sub, 'email'))).html).toContain('已移除');
     expect(await subjectOf(email)).toBeUndefined();
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('移除了登录方式');
+    await expect.poll(() => site.textsFor(email), told).toContain('移除了登录方式');
   });
 
   it('B20: a stolen phone number alone cannot shut the WeChat out: three days, told at once, kept by using it', async () => {
@@ -84,7 +84,7 @@ describe('removing', () => {
     expect(page.html).toContain('3 天后才会移除');
     expect((await remove(thief, 'wechat')).html).toContain('已申请移除');
     expect((await kindsOf(sub)).filter((kind) => kind.startsWith('wechat'))).toHaveLength(3);
-    await expect.poll(() => site.textsFor(email), { timeout: 12_000 }).toContain('申请移除您的一种登录方式');
+    await expect.poll(() => site.textsFor(email), told).toContain('申请移除您的一种登录方式');
 
     await daysPass(sub);
     await removeDue(worker);

@@ -1,4 +1,5 @@
 /** The whole product with its sandbox, and the walks of a person over their own page. */
+import { vi } from 'vitest';
 import { sealContext } from '../../src/oidc/adapter.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { currentSubject, findByIdentity } from '../../src/subjects/subjects.ts';
@@ -7,6 +8,10 @@ import { runningApp } from '../helpers/app.ts';
 import { noJobs } from '../helpers/jobs.ts';
 import { type Answer, createVisitor, formTo, type Visitor } from '../login/visitor.ts';
 import { proof } from '../subjects/people.ts';
+
+/** How long a notice may take: the queue does one every two seconds, and those of the tests before wait in it too. */
+export const told = { timeout: 40_000 };
+vi.setConfig({ testTimeout: 60_000 });
 
 export async function openAccounts(settings: Record<string, string> = {}) {
   const app = await runningApp({ TRUST_PROXY: '1', ...settings });
