@@ -30,7 +30,7 @@ type Services = { db: Knex; seal: Seal; jobs: SendJobs };
 export async function removeNow({ db, seal, jobs }: Services, { sub, actor }: Visit, method: Method): Promise<void> {
   await inTransaction(db, async (trx) => {
     for (const { id } of method.identities)
-      await unlinkIdentity({ db: trx, seal, jobs }, { sub, identity_id: id, actor, reason: 'removed by the person' });
+      await unlinkIdentity({ db: trx, seal, jobs }, { sub, identity_id: id, actor, reason: 'removed_by_person' });
   });
 }
 
@@ -89,9 +89,8 @@ async function removeOne(
   // Somebody can still sign in by it: what was asked without it is void (threats B20, D6). Merged away: not this person's any more.
   if (!identity || identity.last_used_at > asked_at) return true;
   const actor = { actor_kind: 'person' as const, actor_id: sub };
-  const reason = `asked for at ${asked_at.toISOString()}`;
   try {
-    await unlinkIdentity({ db: trx, seal, jobs }, { sub, identity_id, actor, reason });
+    await unlinkIdentity({ db: trx, seal, jobs }, { sub, identity_id, actor, reason: 'removal_due' });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     log.info({ identity_id, refused: error.code }, 'account: a removal that was due is void');

@@ -14,6 +14,7 @@ import { type Context, type Middleware, type RequestState, toAppError } from '..
 import type { Actor } from '../subjects/actor.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { adminClientId, type Door, type Visitor } from './door.ts';
+import { reasonInWords } from './lines.ts';
 import { isAllowed, type Permission, type Role } from './permissions.ts';
 import { recordRefusal } from './refusals.ts';
 
@@ -119,9 +120,11 @@ function requestOf(
   form: Fields,
 ): AdminRequest {
   const language = i18n.languageOf(ctx);
+  const t = i18n.translator(language);
   const mayDo = (permission: Permission) => isAllowed(staff.role, permission);
   const is_kept = ctx.method === 'GET' && Object.keys(form).length > 0;
   const when = (at: Date | string | null) => (at === null ? '—' : formatTime(language, new Date(at)));
+  const why = (reason: string) => reasonInWords(reason, t) ?? reason;
   return {
     ctx,
     params: (ctx as { params?: Fields }).params ?? {},
@@ -130,10 +133,10 @@ function requestOf(
     staff,
     actor: actorOf(ctx, staff.sub),
     language,
-    t: i18n.translator(language),
+    t,
     may: mayDo,
     show: (view, values = {}) =>
-      render(ctx, view, { staff, may: mayDo, when, short: shortId, typed: form, is_kept, ...values }),
+      render(ctx, view, { staff, may: mayDo, when, why, short: shortId, typed: form, is_kept, ...values }),
     go(path) {
       ctx.status = 303;
       ctx.redirect(path);

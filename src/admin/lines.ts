@@ -26,21 +26,27 @@ export function eventLine(event: EventItem, sub: string, language: Language) {
   };
 }
 
-/** Staff write sentences; a rule writes the name of its reason, which is a detail. */
+/** Staff write sentences; a rule writes the name of its reason. */
 const isSentence = (reason: unknown): reason is string => typeof reason === 'string' && /[^a-z_]/.test(reason);
+
+/** A reason as colleagues read it; undefined for a name that there are no words for. */
+export function reasonInWords(reason: unknown, t: Translate): string | undefined {
+  if (isSentence(reason)) return reason;
+  const words = t(`admin.why.${reason}`);
+  return words === `admin.why.${reason}` ? undefined : words;
+}
 
 export function auditLine(entry: AuditRow, t: Translate, colleagues: Map<string, string>) {
   const key = `admin.action.${entry.action.replaceAll('.', '_')}`;
   const sentence = t(key);
   const { details } = entry;
+  const reason = reasonInWords(details.reason, t);
   return {
     ...entry,
     title: sentence === key ? entry.action : sentence,
     /** Of a member of staff, what colleagues know them by. */
     colleague: colleagues.get(entry.actor_id ?? ''),
-    reason: isSentence(details.reason) ? details.reason : undefined,
-    fields: fieldsOf(
-      Object.fromEntries(Object.entries(details).filter(([name, value]) => name !== 'reason' || !isSentence(value))),
-    ),
+    reason,
+    fields: fieldsOf(Object.fromEntries(Object.entries(details).filter(([name]) => name !== 'reason' || !reason))),
   };
 }

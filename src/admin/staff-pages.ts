@@ -4,7 +4,7 @@ import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { type Role, roles } from './permissions.ts';
 import { briefOf, idOr404 } from './person.ts';
-import { grantByEmail, listInvitations, listStaff, removeRole, setRole, takeBackInvitation } from './staff.ts';
+import { givenBy, grantByEmail, listInvitations, listStaff, removeRole, setRole, takeBackInvitation } from './staff.ts';
 
 const notices = ['invited', 'granted', 'removed', 'taken_back'];
 
@@ -12,7 +12,7 @@ async function list(deps: AdminDependencies, { query, show }: AdminRequest): Pro
   const members = await listStaff(deps.db);
   const briefs = await Promise.all(members.map(({ sub }) => briefOf(deps, sub)));
   show('admin/staff', {
-    members: members.map((member, at) => ({ ...member, who: briefs[at] })),
+    members: members.map((member, at) => ({ ...member, who: briefs[at], by_what: givenBy(member.granted_by) })),
     invitations: await listInvitations(deps.db),
     done: notices.find((notice) => notice === query.done),
   });

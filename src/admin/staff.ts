@@ -58,7 +58,7 @@ export async function acceptInvitation({ db, seal }: Services, token: string, su
       .update({ used_at: trx.fn.now() })
       .returning('role');
     if (!spent[0] || (await trx('staff').where({ role: 'owner' }).first('subject_id'))) throw fail('not_found');
-    await grant(trx, { sub, role: spent[0].role, by: bySystem('first-administrator link') });
+    await grant(trx, { sub, role: spent[0].role, by: bySystem(firstLink) });
     return spent[0].role;
   });
 }
@@ -83,6 +83,7 @@ export async function acceptEmailInvitations({ db, seal }: Services, sub: string
 }
 
 const shell = 'heyi admin grant';
+const firstLink = 'first-administrator link';
 
 const inviter = (invited_by: string): Actor =>
   invited_by === shell ? bySystem(shell) : { actor_kind: 'staff', actor_id: invited_by };
@@ -130,6 +131,10 @@ async function whoProved(services: Services, email: string): Promise<string | un
 }
 
 export type StaffMember = { sub: string; role: Role; granted_at: Date; granted_by: string };
+
+/** What gave a role where no member of staff did. */
+export const givenBy = (granted_by: string): 'first_link' | 'shell' | undefined =>
+  granted_by === firstLink ? 'first_link' : granted_by === shell ? 'shell' : undefined;
 
 export async function listStaff(db: Knex): Promise<StaffMember[]> {
   return db('staff').select('subject_id as sub', 'role', 'granted_at', 'granted_by').orderBy('granted_at');

@@ -9,6 +9,8 @@ export const clientCreate: Command = {
     'A website          --name Shop --redirect-uri https://shop.example.com/callback --method sms --method email',
     'A mini-program     --name Mini --appid wx0123456789abcdef --channel miniprogram',
     'A machine          --name CRM --scope "subjects:read subjects:write"',
+    'Ways of signing in: sms, email, wechat-web, wechat-official, wechat-official-scan, miniprogram-scan, upstream-oidc;',
+    'with :<appid> or :<key> behind it, of that one alone. docs/connectors.md',
     'An --id that exists brings that client up to date and keeps its secret.',
   ].join('\n'),
   options: {
@@ -20,7 +22,11 @@ export const clientCreate: Command = {
       multiple: true,
       help: 'where people may go after sign-out; may be repeated',
     },
-    method: { type: 'string', multiple: true, help: 'way of signing in that is offered (sms, email), in this order' },
+    method: {
+      type: 'string',
+      multiple: true,
+      help: 'way of signing in that is offered, in this order; may be repeated',
+    },
     appid: { type: 'string', help: 'the one WeChat app whose login codes the client may exchange' },
     channel: { type: 'string', help: 'channel of its events: website, miniprogram, app, …' },
     scope: { type: 'string', help: 'scopes it may ask for, separated by spaces; API scopes are given by nothing else' },

@@ -83,16 +83,18 @@ function read(command: Command, args: string[]): Values {
   }
 }
 
+/** All commands, or those that begin with the words: `heyi connector`. */
 function unknown(args: string[]): number {
-  const asked = args.find((arg) => !arg.startsWith('-'));
-  if (asked) throw usageError(`there is no command "${args.join(' ')}"`);
-  print(overview());
+  const asked = args.filter((arg) => !arg.startsWith('-')).join(' ');
+  const found = asked ? commands.filter(({ name }) => name.startsWith(`${asked} `)) : commands;
+  if (!found.length) throw usageError(`there is no command "${asked}"`);
+  print(overview(found));
   return args.length && !args.includes('--help') && !args.includes('-h') ? 2 : 0;
 }
 
-function overview(): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}   ${summary}`);
+function overview(shown: Command[]): string {
+  const width = Math.max(...shown.map(({ name }) => name.length));
+  const lines = shown.map(({ name, summary }) => `  ${name.padEnd(width)}   ${summary}`);
   return ['Usage: npx heyi <command> [--json]', '', ...lines, '', 'npx heyi <command> --help tells the options.'].join(
     '\n',
   );

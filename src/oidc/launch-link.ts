@@ -81,7 +81,7 @@ async function joinTo(services: JoinServices, sub: string, { proof, actor }: Lau
     if (error.code === 'identity_contradicts') return 'conflict';
     if (error.code !== 'identity_taken') throw error;
   }
-  const reason = 'joined by a link of the website';
+  const reason = 'linked_from_website';
   const { kind: outcome } = await joinProven(services, { sub, proof, actor: who, reason });
   return outcome === 'merged' ? 'linked' : outcome === 'case' ? 'conflict' : 'unchanged';
 }

@@ -60,7 +60,7 @@ export type Joined = { kind: 'merged'; merge: Merge } | { kind: 'case'; case_id:
 /** Decided anew under the locks: what the person saw may have changed since. */
 export async function joinProven(
   { db, seal, jobs }: MergeServices,
-  { reason = 'asked for on the account page', ...input }: JoinInput & { actor: Actor; reason?: string },
+  { reason = 'asked_by_person', ...input }: JoinInput & { actor: Actor; reason?: string },
 ): Promise<Joined> {
   const keys = input.proof.identities.map((identity) => keyOf(seal, identity));
   return inTransaction(db, async (trx) => {

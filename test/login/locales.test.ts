@@ -44,6 +44,18 @@ describe.each(languages)('sentences in %s', (language) => {
     expect([...new Set(keys)].filter((key) => t(key, { count: 2 }) === key)).toEqual([]);
   });
 
+  it('exist for everything that the audit record can hold', () => {
+    const source = readdirSync(join(projectRoot, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => readFileSync(join(projectRoot, 'src', path), 'utf8'))
+      .join('\n');
+    const keys = [...source.matchAll(/\baction: '([a-z_]+\.[a-z_]+)'/g)].map(
+      ([, action]) => `admin.action.${action?.replace('.', '_')}`,
+    );
+    expect(keys.length).toBeGreaterThan(30);
+    expect(keys.filter((key) => t(key) === key)).toEqual([]);
+  });
+
   it('name every purpose of the policy, and the policy every purpose', () => {
     expect(policyPurposes().map(({ name }) => name)).toEqual([
       'service',

@@ -24,7 +24,8 @@ export const upstreamSettings = z.object({
   scope: z
     .string()
     .regex(/^openid( [\x21\x23-\x5b\x5d-\x7e]+)*$/, 'begins with openid, words apart by one space')
-    .default('openid profile email'),
+    .default('openid profile email')
+    .describe('what it is asked for, openid first'),
   trust_email: z
     .boolean()
     .default(false)
