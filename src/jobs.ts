@@ -3,7 +3,7 @@
  * that asked for it does. Job names are `noun.verb`.
  */
 import type { Knex } from 'knex';
-import { fromKnex, PgBoss } from 'pg-boss';
+import { fromKnex, type Job, type JobResult, PgBoss } from 'pg-boss';
 import type { Logger } from './log.ts';
 
 export type JobHandler = (data: unknown) => Promise<void>;
@@ -17,6 +17,9 @@ export type Jobs = {
   /** Lets running jobs end. */
   stop(): Promise<void>;
 };
+
+/** Looked for every two seconds, ten at a time, and at once again while there are more: a burst of merges is told in seconds. */
+const working = { batchSize: 10, burstWhenBatchFull: true, perJobResults: true } as const;
 
 export function createJobs({ url, log, work }: { url: string; log: Logger; work: boolean }): Jobs {
   const boss = new PgBoss({
@@ -43,12 +46,13 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
     await making;
   };
   /** The queue tries a failed job again; that it failed is told here, or nobody would hear of it. */
-  const run = async (name: string, handler: JobHandler, data: unknown) => {
+  const settle = async (name: string, handler: JobHandler, { id, data }: Job<unknown>): Promise<JobResult> => {
     try {
       await handler(data);
+      return { id, status: 'completed' };
     } catch (error) {
       log.error({ job: name, err: error }, 'jobs: failed');
-      throw error;
+      return { id, status: 'failed' };
     }
   };
   return {
@@ -62,9 +66,7 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
       for (const [name, { handler, cron }] of handlers) {
         await queueOf(name);
         if (!work) continue;
-        await boss.work(name, async (batch) => {
-          for (const job of batch) await run(name, handler, job.data);
-        });
+        await boss.work(name, working, (batch) => Promise.all(batch.map((job) => settle(name, handler, job))));
         if (cron) await boss.schedule(name, cron);
       }
     },

@@ -37,4 +37,21 @@ describe('jobs', () => {
     await expect.poll(() => ran, { timeout: 10_000 }).toEqual([{ n: 1 }]);
     await Promise.all([early.stop(), later.stop()]);
   });
+
+  it('come in bursts without a queue building up, and one that fails takes no other with it', async () => {
+    const ran: number[] = [];
+    const tries = { n: 0 };
+    const jobs = createJobs({ url, log, work: true });
+    jobs.handle('test.burst', async (data) => {
+      const { n } = data as { n: number };
+      if (n === 3 && tries.n++ === 0) throw new Error('not this time');
+      ran.push(n);
+    });
+    await jobs.start();
+    for (let n = 0; n < 60; n++) await jobs.send('test.burst', { n });
+    // One at a time, every two seconds, would take two minutes.
+    await expect.poll(() => ran.filter((n) => n !== 3).length, { timeout: 15_000 }).toBe(59);
+    expect(new Set(ran.filter((n) => n !== 3)).size).toBe(59);
+    await jobs.stop();
+  });
 });
