@@ -69,13 +69,18 @@ export async function withDatabase<Result>(use: (opened: Opened) => Promise<Resu
   });
 }
 
+/** Chinese takes two columns of a terminal. */
+const columnsOf = (text: string) => text.replace(/[\p{Script=Han}\u3000-\u303f\uff01-\uff60]/gu, '  ').length;
+
 /** Rows as aligned columns, for people. */
 export function table(headings: string[], rows: string[][]): string {
-  const widths = headings.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const widths = headings.map((heading, i) =>
+    Math.max(columnsOf(heading), ...rows.map((row) => columnsOf(row[i] ?? ''))),
+  );
   return [headings, ...rows]
     .map((row) =>
       row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .map((cell, i) => cell + ' '.repeat((widths[i] ?? 0) - columnsOf(cell)))
         .join('  ')
         .trimEnd(),
     )

@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { table } from '../../src/cli/command.ts';
 import { freePort } from '../helpers/ports.ts';
 import * as project from './project.ts';
 
@@ -46,6 +47,21 @@ describe('heyi', () => {
       expect(overview.out).toContain(`  ${name} `);
     expect((await heyi(['client', 'create', '--help'])).out).toContain('--redirect-uri');
     expect((await heyi(['start', '--help'])).out).toContain('start the server');
+    const group = await heyi(['connector', '--help']);
+    expect(group).toMatchObject({ code: 0, out: expect.stringContaining('connector disable') });
+    expect(group.out).not.toContain('client create');
+  });
+
+  it('keeps columns straight under Chinese names', () => {
+    const [, chinese, latin] = table(
+      ['name', 'state'],
+      [
+        ['官网（新）', 'on'],
+        ['Shop', 'on'],
+      ],
+    ).split('\n');
+    expect(chinese).toBe('官网（新）  on');
+    expect(latin).toBe('Shop        on');
   });
 
   it('ends with 2 and a hint when it is typed wrongly', async () => {
