@@ -64,7 +64,7 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
     privacy: mustAgree(ctx, visit) ? policyVersion() : undefined,
     chosen: typed?.method ?? methods[0]?.name,
     alert: problem?.alert,
-    notice: !problem && ctx.query.note === 'refused' ? t('login.refused') : undefined,
+    notice: problem ? undefined : noticeOf(ctx, t, visit),
     doors: [...doors.map((door) => shownDoor(t, ways, door)), ...scans.map((scan) => shownScan(t, ways, scan))],
     methods: methods.map(({ name, field }) => ({
       name,
@@ -73,6 +73,13 @@ export async function showStart(ctx: Context, deps: Deps, visit: Visit, problem?
       captcha: problem?.method === name ? problem.captcha : undefined,
     })),
   });
+}
+
+/** Whoever is signed in and meets this page all the same is told why: a fresh sign-in was asked for (max_age, prompt=login). */
+function noticeOf(ctx: Context, t: Translate, { interaction, step }: Visit): string | undefined {
+  if (ctx.query.note === 'refused') return t('login.refused');
+  const isAgain = interaction.prompt.reasons.some((reason) => reason === 'max_age' || reason === 'login_prompt');
+  return interaction.session && isAgain && !step.pending ? t('login.again') : undefined;
 }
 
 const leadsTo = (doors: Door[]) => [...new Set(doors.flatMap(({ leads_to }) => leads_to))];

@@ -158,6 +158,9 @@ describe('A29: signing in anew', () => {
     await signIn(visitor);
     expect((await start(visitor, { prompt: 'login' })).html).toContain('name="phone"');
     expect((await start(visitor, { max_age: '0' })).html).toContain('name="phone"');
+    expect((await start(visitor, { max_age: '0' })).html).toContain('请再登录一次');
+    // A stranger is not told to do anything again.
+    expect((await start(browser(), { max_age: '0' })).html).not.toContain('请再登录一次');
   });
 
   it('as somebody else ends the session before: the browser is then the other person’s alone', async () => {
