@@ -28,7 +28,7 @@ type NewMerge = Pick<
 
 export async function insertMerge(trx: Knex, merge: NewMerge): Promise<MergeRow> {
   const [row] = await trx('merges')
-    .insert({ ...merge, filled: JSON.stringify(merge.filled) })
+    .insert({ ...merge, filled: JSON.stringify(merge.filled), merged_at: trx.raw('clock_timestamp()') })
     .returning('*');
   return row;
 }

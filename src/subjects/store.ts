@@ -100,12 +100,21 @@ export async function fillProfile(db: Knex, sub: string, { nickname, picture }: 
   );
 }
 
+/**
+ * The moment is that of the insert, under the subject's lock, not the transaction's beginning: a link that waited for a merge came after
+ * it, and stays when that is undone.
+ */
 export async function insertIdentity(
   trx: Knex,
   identity: IdentityKey & { subject_id: string; sealed: string | null; is_vouched: boolean },
 ): Promise<string> {
   const [row] = await trx('identities')
-    .insert({ ...identity, verified_at: trx.fn.now(), last_used_at: trx.fn.now() })
+    .insert({
+      ...identity,
+      verified_at: trx.fn.now(),
+      last_used_at: trx.fn.now(),
+      created_at: trx.raw('clock_timestamp()'),
+    })
     .returning('id');
   return row.id;
 }

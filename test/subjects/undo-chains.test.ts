@@ -150,3 +150,16 @@ describe('what is said of an undo', () => {
     expect(await db('subject_aliases').where({ survivor_id: sub })).toEqual([]);
   });
 });
+
+it('what was linked after a merge stays with the survivor, also when the link had begun before and waited for it', async () => {
+  const [survivor, absorbed] = [await person(), await person([proof(openid())])];
+  const address = email();
+  let id = '';
+  await db.transaction(async (trx) => {
+    // The moment at which this transaction began.
+    await trx.raw('select now()');
+    id = await merge(survivor, absorbed);
+    await linkProof({ ...services, db: trx }, { sub: survivor, proof: proof(address), actor });
+  });
+  expect((await undo(id)).stays).toMatchObject([{ kind: 'email' }]);
+});
