@@ -36,8 +36,8 @@ export async function methodsOf(deps: AccountDependencies, { sub, identities }: 
       key,
       family,
       identities: held,
-      // An openid means nothing to the person it is of.
-      hint: family === 'wechat' ? undefined : maskIdentity(first.kind, first.external_id),
+      // An openid, or an id at another provider, means nothing to the person it is of.
+      hint: family === 'wechat' || family === 'oidc' ? undefined : maskIdentity(first.kind, first.external_id),
       places: placesOf(held, apps),
       verified_at: latest('verified_at'),
       last_used_at: latest('last_used_at'),

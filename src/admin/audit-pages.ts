@@ -10,10 +10,14 @@ const pageSize = 50;
 /** What the record knows, by the sentence that the page has for it. */
 const actions = [
   ...['people.searched', 'identities.shown', 'identity.linked', 'identity.unlinked', 'identity.disowned'],
-  ...['subject.created', 'subject.signed_in', 'subject.merged', 'subject.merge_undone', 'subject.suspended'],
+  ...['identity.removal_asked', 'identity.removal_cancelled', 'identity.contradicted'],
+  ...['subject.created', 'subject.signed_in', 'subject.merged', 'subject.merge_undone'],
+  ...['subject.suspended', 'subject.reinstated', 'subject.profile_forgotten'],
   ...['link_case.opened', 'link_case.decided', 'session.ended', 'grant.ended', 'sessions.ended'],
   ...['staff.granted', 'staff.removed', 'staff.invited', 'staff.invitation_removed', 'staff.refused'],
   ...['subject.needs_attention', 'wechat.authorisation_revoked', 'wechat.account_closed', 'wechat_token.read'],
+  ...['wechat.profile_modified', 'verification_file.saved', 'verification_file.removed'],
+  ...['reviewer.added', 'reviewer.removed', 'reviewer.used'],
   ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
 ];
 
