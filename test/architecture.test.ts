@@ -49,24 +49,24 @@ const check = (path: string, text: string, ...others: [path: string, text: strin
 
 describe('each rule can fail', () => {
   test.each([
-    ['upwards', 'src/subjects/a.ts', "import { b } from '../login/b.ts';", 'row 3 may not import from row 5.'],
+    ['upwards', 'src/subjects/a.ts', "import { b } from '../login/b.ts';", 'row 3 may not import from row 6.'],
     [
       'sideways',
       'src/events/a.ts',
       "import { b } from '../subjects/b.ts';",
       'row 3 may not import from row 3 (sideways).',
     ],
-    ['a type', 'src/http/a.ts', "import type { B } from '../oidc/b.ts';", 'row 1 may not import from row 4.'],
-    ['a re-export', 'src/http/a.ts', "export { b } from '../oidc/b.ts';", 'row 1 may not import from row 4.'],
+    ['a type', 'src/http/a.ts', "import type { B } from '../oidc/b.ts';", 'row 1 may not import from row 5.'],
+    ['a re-export', 'src/http/a.ts', "export { b } from '../oidc/b.ts';", 'row 1 may not import from row 5.'],
     [
       'over lines',
       'src/http/a.ts',
       "import {\n  b,\n  c,\n} from '../api/b.ts';",
       'src/http/a.ts:4 imports src/api/b.ts',
     ],
-    ['dynamically', 'src/http/a.ts', "const b = await import('../api/b.ts');", 'row 1 may not import from row 7.'],
+    ['dynamically', 'src/http/a.ts', "const b = await import('../api/b.ts');", 'row 1 may not import from row 8.'],
     ['foundation', 'src/seal.ts', "import { b } from './http/b.ts';", 'row 0 may not import from row 1.'],
-    ['the wiring', 'src/api/a.ts', "import { b } from '../app.ts';", 'row 7 may not import from row 9.'],
+    ['the wiring', 'src/api/a.ts', "import { b } from '../app.ts';", 'row 8 may not import from row 10.'],
     ['a room without a row', 'src/http/a.ts', "import { b } from '../misc/b.ts';", 'src/misc/b.ts, which has no row'],
     ['outside src', 'src/http/a.ts', "import { b } from '../../test/b.ts';", 'which lies outside src.'],
     ['a store', 'src/api/a.ts', "import { b } from '../oidc/store.ts';", 'a store.ts is private to its folder.'],

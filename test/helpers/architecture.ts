@@ -13,6 +13,7 @@ const rows: string[][] = [
   ['http', 'audit'],
   ['connectors', 'consent'],
   ['subjects', 'events'],
+  ['behaviour'],
   ['oidc', 'profiles'],
   ['login', 'segments'],
   ['account', 'activation', 'loyalty', 'insights', 'wechat-push'],

@@ -1,0 +1,24 @@
+/** The definition of a segment as data: contract section 5, with docs/decisions/0021 where that is silent. */
+import type { BehaviourNode, CalendarUnit, ConditionOp, Duration, Scalar } from '../behaviour/language.ts';
+
+export type TraitOp = ConditionOp | 'in_last' | 'in_next' | 'anniversary_in';
+export type TraitNode = { trait: string; op: TraitOp; value: Scalar | Scalar[] | Duration | `this_${CalendarUnit}` };
+
+export type HasNode =
+  | { tag: string }
+  | { segment: string }
+  | { consent: string }
+  | { identity: string; issuer?: string }
+  | { sample: { percent: number; salt: string } };
+
+export type Node = { all: Node[] } | { any: Node[] } | { not: Node } | BehaviourNode | TraitNode | HasNode;
+
+export type Segment = {
+  version: 1;
+  key: string;
+  name: string;
+  purpose: string;
+  /** IANA name; `Asia/Shanghai` unless said. */
+  tz: string;
+  where: Node;
+};

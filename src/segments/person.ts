@@ -1,0 +1,18 @@
+/** What a definition is asked about: one person with everything that is known now. */
+import type { BehaviourEvent } from '../behaviour/language.ts';
+
+export type Person = {
+  sub: string;
+  isActive: boolean;
+  /** Purposes agreed to in the version in force, and `service`. */
+  agreed: ReadonlySet<string>;
+  isPersonalised: boolean;
+  identities: { kind: string; issuer: string }[];
+  tags: ReadonlySet<string>;
+  /** Keys of the manual segments that list the person. */
+  lists: ReadonlySet<string>;
+  /** The value at an instant (undefined: none), and when it may be another by time alone. */
+  trait(name: string, at: number, tz: string): { value: unknown; dueAt: number | null };
+  /** All that count, for whatever purpose, in order. */
+  events: BehaviourEvent[];
+};
