@@ -1,5 +1,5 @@
 /**
- * Which subject an anonymous id belongs to, by interval (identity rules 6.3; contract section 4):
+ * Which subject an anonymous id belongs to, by interval (table anonymous_bindings; identity rule 6.3; contract section 4):
  *
  *   ···· look-back ····|—— bound ——————————————|
  *      with consent    bound_at                ends: its grant, another subject, or thirty idle days
@@ -9,7 +9,8 @@
  */
 import type { Knex } from 'knex';
 import { hasAgreed } from '../consent/consent.ts';
-import { endBinding, endBindingsOfGrants, insertBinding, keepBinding, latestBinding, lockAnonymous } from './store.ts';
+import { addActivity } from './activity.ts';
+import { horizonDays } from './store.ts';
 
 export type Binding = {
   anonymous_id: string;
@@ -39,5 +40,132 @@ export async function bindAnonymous(db: Knex, binding: Binding): Promise<void> {
 
 /** Sessions or grants are over: their devices are nobody's from now on. */
 export async function endBindings(db: Knex, grant_ids: string[]): Promise<void> {
-  if (grant_ids.length) await endBindingsOfGrants(db, grant_ids);
+  if (!grant_ids.length) return;
+  await db('anonymous_bindings')
+    .whereIn('grant_id', grant_ids)
+    .whereNull('ends_at')
+    .update({ ends_at: db.raw('greatest(bound_at, clock_timestamp())') });
+}
+
+/** Orders the binds of one anonymous id over all processes. */
+async function lockAnonymous(trx: Knex.Transaction, anonymous_id: string): Promise<void> {
+  await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 4))', [anonymous_id]);
+}
+
+type LatestBinding = { id: string; subject_id: string; is_active: boolean; until: Date };
+
+/** `until`: for an active one when it began, since another subject may end it at any moment after. */
+async function latestBinding(trx: Knex, anonymous_id: string): Promise<LatestBinding | undefined> {
+  const { rows } = await trx.raw(
+    `select id, subject_id, ends > clock_timestamp() as is_active,
+            case when ends > clock_timestamp() then bound_at else ends end as until
+       from (select *, least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as ends
+               from anonymous_bindings where anonymous_id = ?) b
+      order by bound_at desc, created_at desc limit 1`,
+    [anonymous_id],
+  );
+  return rows[0];
+}
+
+async function keepBinding(trx: Knex, id: string, grant_id: string | null): Promise<void> {
+  await trx('anonymous_bindings')
+    .where({ id })
+    .update({ last_seen_at: trx.fn.now(), ...(grant_id !== null && { grant_id }) });
+}
+
+type NewBinding = {
+  anonymous_id: string;
+  subject_id: string;
+  method: string;
+  grant_id?: string | undefined;
+  at?: Date | undefined;
+  looks_back: boolean;
+  not_before: Date | null;
+};
+
+/**
+ * The proof's moment counts, not its arrival, but ten minutes back at most (an ID token is valid no longer): further back is a
+ * look-back, which needs consent. Where an active binding is replaced, both it and the look-back end at that moment. The clock is read
+ * after the lock was had: now() is when the transaction began, before those it waited for.
+ */
+async function insertBinding(trx: Knex, binding: NewBinding): Promise<string> {
+  const { rows } = await trx.raw(
+    `with moment as (
+       select greatest(least(:at::timestamptz, now), now - interval '10 minutes', :not_before::timestamptz) as at, now
+         from clock_timestamp() as now
+     )
+     insert into anonymous_bindings (anonymous_id, subject_id, method, grant_id, bound_at, created_at, last_seen_at, looks_back_to)
+     select :anonymous_id, :subject_id::uuid, :method, :grant_id, at, now, greatest(at, now),
+            case when :looks_back::boolean and not exists (
+                   select from anonymous_bindings where anonymous_id = :anonymous_id
+                      and least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') > now)
+                 then greatest(at - interval '${horizonDays} days', :not_before::timestamptz) else at end
+       from moment
+     returning id`,
+    { ...binding, grant_id: binding.grant_id ?? null, at: binding.at ?? null },
+  );
+  return rows[0].id;
+}
+
+/** Ends one binding where the next begins. */
+async function endBinding(trx: Knex, id: string, next: string): Promise<void> {
+  await trx('anonymous_bindings')
+    .where({ id })
+    .update({ ends_at: trx('anonymous_bindings').select('bound_at').where({ id: next }) });
+}
+
+/**
+ * Parts of the statement that stores a batch: `bound` says which of its events without subject a bound anonymous id gives one, by the
+ * moment they happened; `seen` keeps the bindings that were used from idling out, where once an hour is enough, and a row that
+ * another batch holds is left to it.
+ */
+export const boundSql = `visitors as (
+    select anonymous_id, min(at) as first_at, max(at) as last_at
+      from batch where subject_id is null and is_attributable and anonymous_id is not null group by anonymous_id
+  ), bindings as (
+    select a.* from visitors v cross join lateral (
+      select id, anonymous_id, subject_id, looks_back_to, bound_at,
+             least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as until,
+             ends_at is null and last_seen_at < :received_at::timestamptz - interval '1 hour' as is_stale
+        from anonymous_bindings where anonymous_id = v.anonymous_id
+    ) a
+     where a.looks_back_to <= v.last_at and a.until > v.first_at
+       and exists (select from current_subjects c where c.requested_id = a.subject_id and c.status <> 'deleted')
+  ), bound as (
+    select distinct on (b.id) b.id, a.subject_id
+      from batch b join bindings a on a.anonymous_id = b.anonymous_id and a.looks_back_to <= b.at and a.until > b.at
+     where b.subject_id is null and b.is_attributable
+     order by b.id, a.bound_at desc
+  )`;
+export const seenSql = `seen as (
+    update anonymous_bindings set last_seen_at = :received_at::timestamptz
+     where id in (select id from anonymous_bindings where id in (select id from bindings where is_stale) for update skip locked)
+  )`;
+
+/**
+ * Counts what bindings look back to, once, when nothing can be added to it any more: a batch that was being stored when the binding
+ * was made did not see it and leaves its events without subject. Such a transaction began in the first minute at the latest.
+ */
+export async function settleLookbacks(db: Knex, limit: number): Promise<number> {
+  const { rows } = await db.raw(
+    `with settled as (
+       update anonymous_bindings set is_counted = true where id in (
+         select id from anonymous_bindings b
+          where not is_counted and created_at < now() - interval '1 minute'
+            and not exists (select from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid()
+                               and a.xact_start < b.created_at + interval '1 minute')
+          order by created_at limit ? for update skip locked)
+       returning id
+     ), found as (
+       select b.subject_id, e.channel, e.event, e.counts, e."timestamp"
+         from settled join binding_lookbacks b on b.binding_id = settled.id
+         join recorded_events e on e.anonymous_id = b.anonymous_id and e.subject_id is null and e.is_attributable
+                               and e."timestamp" >= b.from_at and e."timestamp" < b.until_at
+     ), activity as (
+       ${addActivity('found')}
+     )
+     select count(*) as n from settled`,
+    [limit],
+  );
+  return rows[0].n;
 }

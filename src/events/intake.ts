@@ -12,9 +12,10 @@ import type { Catalogue } from './catalogue.ts';
 import { type EventType, type Incoming, normalise, type RejectionCode, rejectionMessages } from './normalise.ts';
 import type { KeyOf } from './people.ts';
 import { maskedSample } from './personal.ts';
+import { insertRejections } from './rejections.ts';
 import type { Speaker } from './speaker.ts';
 import { storableText } from './storable.ts';
-import { type EventRow, insertRejections } from './store.ts';
+import type { EventRow } from './store.ts';
 import { storeOnce } from './store-once.ts';
 
 export type IdTokenReader = (jwt: string) => Promise<{ sub: string; client_id: string } | undefined>;

@@ -4,7 +4,9 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
-import { claimHeld, deleteOldRejections, dropUnclaimed, ensurePartition } from './store.ts';
+import { claimHeld, dropUnclaimed } from './held.ts';
+import { deleteOldRejections } from './rejections.ts';
+import { ensurePartition } from './store.ts';
 
 export function handleEventJobs({
   db,

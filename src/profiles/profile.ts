@@ -11,7 +11,8 @@
 import type { Knex } from 'knex';
 import { hasAgreed } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
-import { foldActivity, settleLookbacks } from '../events/activity.ts';
+import { foldActivity } from '../events/activity.ts';
+import { settleLookbacks } from '../events/bind.ts';
 import type { Jobs } from '../jobs.ts';
 import { addCounts, type Count, readCounts } from './store.ts';
 

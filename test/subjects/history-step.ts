@@ -3,7 +3,7 @@ import type { Identity, Proof } from '../../src/connectors/contract.ts';
 import { recordConsents } from '../../src/consent/consent.ts';
 import type { Database } from '../../src/database.ts';
 import { AppError } from '../../src/errors.ts';
-import { storeEvents } from '../../src/events/store.ts';
+import { storeEvents } from '../../src/events/store-once.ts';
 import { createSeal } from '../../src/seal.ts';
 import { decideCase } from '../../src/subjects/cases.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
