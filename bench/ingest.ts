@@ -88,7 +88,7 @@ async function signInHalf(db: Database): Promise<void> {
 
 async function serve(db: Database) {
   const log = createLogger({ level: 'silent' });
-  const router = eventsRoutes({
+  const routers = eventsRoutes({
     db,
     seal,
     clock: systemClock,
@@ -99,7 +99,7 @@ async function serve(db: Database) {
     readIdToken: async () => undefined,
   });
   const koa = createKoa({ log, trustProxy: false, https: false });
-  koa.use(router.routes());
+  for (const router of routers) koa.use(router.routes());
   return listen(koa, { port: 0, host: '127.0.0.1' });
 }
 

@@ -53,7 +53,7 @@ export function createRouters(parts: Parts): Router<RequestState>[] {
   const pages = { csrf, render, i18n, jobs };
   const authenticate = oidc.readAccessToken;
   return [
-    eventsRoutes({
+    ...eventsRoutes({
       ...foundation,
       publicUrl,
       keyOf: (identity) => keyOf(seal, identity),

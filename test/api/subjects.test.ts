@@ -22,7 +22,7 @@ let send: Send;
 let log: () => string;
 beforeAll(async () => {
   ({ send, log } = await serveRouter((log) => [
-    eventsRoutes({
+    ...eventsRoutes({
       db,
       seal,
       clock: systemClock,

@@ -13,7 +13,7 @@ const log = createLogger({ level: 'silent' });
 
 process.on('message', async ({ url, port }: { url: string; port: number }) => {
   const db = createDatabase({ url });
-  const router = eventsRoutes({
+  const routers = eventsRoutes({
     db,
     seal,
     clock: systemClock,
@@ -24,7 +24,7 @@ process.on('message', async ({ url, port }: { url: string; port: number }) => {
     readIdToken: async () => undefined,
   });
   const koa = createKoa({ log, trustProxy: false, https: false });
-  koa.use(router.routes());
+  for (const router of routers) koa.use(router.routes());
   const listener = await listen(koa, { port, host: '127.0.0.1' });
   process.send?.({ port: listener.port });
 });

@@ -29,7 +29,7 @@ export async function eventsApp(
 ) {
   const tokens = new Map<string, Token>();
   const idTokens = new Map<string, { sub: string; client_id: string }>();
-  const router = eventsRoutes({
+  const routers = eventsRoutes({
     db,
     seal,
     clock,
@@ -43,7 +43,7 @@ export async function eventsApp(
     readIdToken: async (jwt) => idTokens.get(jwt),
   });
   const koa = createKoa({ log, trustProxy: false, https: false });
-  koa.use(router.routes());
+  for (const router of routers) koa.use(router.routes());
   const listener = await listen(koa, { port, host: '127.0.0.1' });
   const url = `http://127.0.0.1:${listener.port}`;
   afterAll(() => listener.stop());

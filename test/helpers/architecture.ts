@@ -160,7 +160,7 @@ const vendors: { name: RegExp; home: RegExp }[] = [
     home: /^src\/(connectors|sandbox)\//,
   },
   {
-    name: /@segment\/|\bsegment\.(?:io|com)\b|sensors?data|sensorsanalytics|growingio|mixpanel|amplitude|umeng/i,
+    name: /@segment\/|\bsegment\.(?:io|com)\b|sensors?data|sensorsanalytics|growingio|rudder|mixpanel|amplitude|umeng/i,
     home: /^src\/(events\/adapters|sandbox)\//,
   },
 ];

@@ -4,10 +4,10 @@ import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { Analytics } from '@segment/analytics-node';
 import { afterAll, describe, expect, it } from 'vitest';
-import { createWriteKey } from '../../src/events/write-keys.ts';
-import { openBrowser, watchedPage } from '../helpers/browser.ts';
-import { testDatabase } from '../helpers/database.ts';
-import { addSubject, eventRows, eventsApp, seal, seedKeys, serverKey } from './harness.ts';
+import { createWriteKey } from '../../../src/events/write-keys.ts';
+import { openBrowser, watchedPage } from '../../helpers/browser.ts';
+import { testDatabase } from '../../helpers/database.ts';
+import { addSubject, eventRows, eventsApp, seal, seedKeys, serverKey } from '../harness.ts';
 
 const { db } = await testDatabase();
 await seedKeys(db);

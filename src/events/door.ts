@@ -1,0 +1,74 @@
+/**
+ * What stands between a tracker's request and the intake, whatever wire format it speaks: which websites may send, who speaks, how
+ * much is read, how many at once. An adapter (adapters/) finds the key where its tracker puts it, and turns the body into events of
+ * our own tracking API (tracking.ts): nothing behind this door knows another vendor's format.
+ */
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import { readBytes } from '../http/body.ts';
+import type { Context, Middleware } from '../http/server.ts';
+import type { Logger } from '../log.ts';
+import type { Seal } from '../seal.ts';
+import { createAdmission } from './admission.ts';
+import { catalogueReader } from './catalogue.ts';
+import { allowOrigin, refuseForeignOrigin } from './cors.ts';
+import { type Batch, type IdTokenReader, type RejectedEvent, takeIn } from './intake.ts';
+import type { KeyOf } from './people.ts';
+import { type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
+import { writeKeyReader } from './write-keys.ts';
+
+export type EventsDependencies = {
+  db: Database;
+  seal: Seal;
+  clock: Clock;
+  log: Logger;
+  publicUrl: string;
+  readToken: TokenReader;
+  readIdToken: IdTokenReader;
+  keyOf: KeyOf;
+};
+
+export type Door = {
+  publicUrl: string;
+  /** Stands before every route of an adapter, so that a website reads the answers, refusals too. */
+  allowOrigin: Middleware;
+  /** Known before the body is read: whoever has no key costs no memory. Undefined without the header. @throws unauthorized | forbidden | unknown_write_key */
+  speakerOfHeader(ctx: Context): Promise<Speaker | undefined>;
+  /** Of a key in the path, the query or the body. @throws unknown_write_key */
+  speakerOfKey(key: unknown): Promise<Speaker>;
+  /** @throws payload_too_large (over 500 KB, ungzipped) | unsupported_encoding | bad_request */
+  readBody(ctx: Context): Promise<Buffer>;
+  /**
+   * Opens the batch when its turn has come, so that what waits is no larger than it was sent. Returns once what was accepted is
+   * durable. @throws too_many_requests | origin_not_allowed, and what `open` throws
+   */
+  take(ctx: Context, open: () => Opened | Promise<Opened>): Promise<RejectedEvent[]>;
+};
+
+export type Opened = { speaker: Speaker; batch: Batch };
+
+/** 500 KB, decompressed. A format with a compression of its own keeps to it as well. */
+export const batchBytes = 512_000;
+
+/** More at once does not store more: a batch keeps one connection busy, and the others serve sign-in. */
+const atOnce = 5;
+const waiting = 60;
+
+export function createDoor(dependencies: EventsDependencies): Door {
+  const writeKeys = writeKeyReader(dependencies);
+  const services = { ...dependencies, writeKeys, readCatalogue: catalogueReader(dependencies) };
+  const admission = createAdmission({ atOnce, waiting });
+  return {
+    publicUrl: dependencies.publicUrl,
+    allowOrigin: allowOrigin(writeKeys),
+    speakerOfHeader: (ctx) => speakerOfHeader(services, ctx.get('authorization')),
+    speakerOfKey: (key) => speakerOfKey(services, key),
+    readBody: (ctx) => readBytes(ctx, { limit: batchBytes }),
+    take: (ctx, open) =>
+      admission.run(async () => {
+        const { speaker, batch } = await open();
+        refuseForeignOrigin(ctx, speaker);
+        return takeIn(services, speaker, batch);
+      }),
+  };
+}
