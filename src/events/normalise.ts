@@ -112,7 +112,8 @@ export function normalise(
   if (!event) return { rejection: 'event_name_missing' };
   if ((sent.userId?.length ?? 0) > 200 || (sent.anonymousId?.length ?? 0) > 200) return { rejection: 'id_too_long' };
   const incoming = {
-    ...eventTime(sent.originalTimestamp ?? sent.timestamp, sent.sentAt ?? options.sentAt, options.receivedAt.getTime()),
+    // With both, `timestamp` is what the caller stated, and the other one the moment of the call.
+    ...eventTime(sent.timestamp ?? sent.originalTimestamp, sent.sentAt ?? options.sentAt, options.receivedAt.getTime()),
     message_id: messageId?.id,
     type,
     ...event,
@@ -151,7 +152,8 @@ function propertiesOf(type: EventType, sent: Payload): Record<string, unknown> {
     case 'identify':
       return { ...traitsOf(sent) };
     case 'group':
-      return { ...traitsOf(sent), ...(group_id !== undefined && { group_id }) };
+      // The traits in the context are those of the person.
+      return { ...sent.traits, ...(group_id !== undefined && { group_id }) };
     case 'alias':
       return { ...given, ...(previous_id !== undefined && { previous_id }) };
   }
@@ -166,22 +168,27 @@ const channelName = /^[a-z][a-z0-9_]{0,39}$/;
 const purposeName = /^[a-z][a-z0-9_]{0,39}$/;
 
 function readContext(given: Record<string, unknown>) {
-  const { id_token, traits, externalIds, consent, channel, ...context } = given;
+  const { id_token, traits, externalIds, consent, consentManagement, channel, ...context } = given;
   return {
     channel: typeof channel === 'string' && channelName.test(channel) ? channel : undefined,
     id_token: typeof id_token === 'string' ? id_token : undefined,
     external_ids: readExternalIds(externalIds),
-    consents: readConsents(consent),
+    consents: readConsents(consent, consentManagement),
     context: maskPersonal(context),
   };
 }
 
 /** Purposes agreed to when the event was collected. Without any word of it, service alone, which needs no consent. */
-function readConsents(consent: unknown): string[] {
+function readConsents(consent: unknown, management: unknown): string[] {
   const preferences = isRecord(consent) ? consent.categoryPreferences : undefined;
-  if (!isRecord(preferences)) return ['service'];
-  const granted = Object.keys(preferences).filter((name) => preferences[name] === true && purposeName.test(name));
-  return [...new Set(['service', ...granted.slice(0, 20)])];
+  const allowed = isRecord(management) ? management.allowedConsentIds : undefined;
+  const granted = isRecord(preferences)
+    ? Object.keys(preferences).filter((name) => preferences[name] === true)
+    : Array.isArray(allowed)
+      ? allowed
+      : [];
+  const purposes = granted.filter((name) => typeof name === 'string' && purposeName.test(name));
+  return [...new Set(['service', ...purposes.slice(0, 20)])];
 }
 
 const externalId = z.object({

@@ -5,6 +5,7 @@
 import type Router from '@koa/router';
 import type { RequestState } from '../../http/server.ts';
 import type { Door } from '../door.ts';
+import { rudderstackRoutes } from './rudderstack/routes.ts';
 import { segmentRoutes } from './segment/routes.ts';
 
-export const adapters: ((door: Door) => Router<RequestState>)[] = [segmentRoutes];
+export const adapters: ((door: Door) => Router<RequestState>)[] = [segmentRoutes, rudderstackRoutes];
