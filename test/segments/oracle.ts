@@ -1,0 +1,355 @@
+/**
+ * Who is in which segment at an instant, and by which values: the brute force that live evaluation and backfill are held
+ * against. Written from the contract ("Segment definitions") and docs/decisions/0021 alone, by enumerating and filtering, with
+ * nothing shared with src: two programs that agree by accident are unlikely, two that share a function agree always.
+ */
+import { createHash } from 'node:crypto';
+import {
+  comesBack,
+  compare,
+  dayIn,
+  different,
+  type Exact,
+  exact,
+  holdsCond,
+  holdsItem,
+  holdsOf,
+  isInside,
+  isSame,
+  lengthOf,
+  meets,
+  minus,
+  numeric,
+  period,
+  plus,
+  reach,
+  readDate,
+} from './oracle-values.ts';
+import type {
+  Cmp,
+  Definition,
+  EventNode,
+  Json,
+  Match,
+  Node,
+  PerNode,
+  Scalar,
+  SequenceNode,
+  StoredEvent,
+  TraitNode,
+  Unit,
+  World,
+} from './oracle-world.ts';
+
+export type Matched = Record<string, Scalar[]>;
+/** Members of each segment by its key, each with what the language calls `matched`. */
+export type Membership = Map<string, Map<string, Matched>>;
+
+/** One person as one definition sees them at one instant. */
+type View = { world: World; definitions: Definition[]; sub: string; t: number; tz: string; events: StoredEvent[] };
+
+export function membersAt(world: World, definitions: Definition[], t: number): Membership {
+  const found: Membership = new Map();
+  for (const definition of definitions) {
+    const members = new Map<string, Matched>();
+    for (const { sub } of world.subjects) {
+      if (isMember(world, definitions, definition, sub, t))
+        members.set(
+          sub,
+          definition.where ? matchedOf(definition.where, viewOf(world, definitions, definition, sub, t)) : {},
+        );
+    }
+    found.set(definition.key, members);
+  }
+  return found;
+}
+
+function isMember(world: World, definitions: Definition[], definition: Definition, sub: string, t: number): boolean {
+  return (
+    world.subjects.some((subject) => subject.sub === sub && subject.status === 'active') &&
+    hasAgreed(world, sub, definition.purpose) &&
+    isPersonalised(world, sub) &&
+    (definition.where
+      ? holds(definition.where, viewOf(world, definitions, definition, sub, t))
+      : world.lists.some((entry) => entry.segment === definition.key && subsOf(world, sub).includes(entry.sub)))
+  );
+}
+
+// Facts
+
+const subsOf = (world: World, sub: string) => [
+  sub,
+  ...world.aliases.filter(({ survivor }) => survivor === sub).map(({ absorbed }) => absorbed),
+];
+
+function newest<T extends { at: number; id: string }>(rows: T[]): T | undefined {
+  return rows.toSorted((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1)).at(-1);
+}
+
+const wordOf = (world: World, sub: string, purpose: string) =>
+  newest(world.consents.filter((said) => said.purpose === purpose && subsOf(world, sub).includes(said.sub)));
+
+function hasAgreed(world: World, sub: string, purpose: string): boolean {
+  if (purpose === 'service') return true;
+  const word = wordOf(world, sub, purpose);
+  return word?.isGranted === true && word.version === world.versions[purpose];
+}
+
+function isPersonalised(world: World, sub: string): boolean {
+  return newest(world.personalisation.filter((said) => subsOf(world, sub).includes(said.sub)))?.isOn ?? true;
+}
+
+/** In order, none later than t. */
+function eventsOf(world: World, sub: string, purpose: string, t: number): StoredEvent[] {
+  const subs = wordOf(world, sub, 'profiling')?.isGranted ? subsOf(world, sub) : [sub];
+  const bindings = world.bindings.filter((binding) => subs.includes(binding.sub));
+  const isLookedBackTo = (event: StoredEvent) =>
+    event.sub === null &&
+    event.isAttributable &&
+    bindings.some(
+      ({ anonymousId, from, until }) =>
+        anonymousId === event.anonymousId && from <= event.timestamp && event.timestamp < until,
+    );
+  return world.events
+    .filter((event) => event.timestamp <= t && event.counts)
+    .filter((event) => purpose === 'service' || event.consents.includes(purpose))
+    .filter((event) => (event.sub !== null && subs.includes(event.sub)) || isLookedBackTo(event))
+    .map((event) => (event.sub === null && event.trust === 'claimed' ? { ...event, trust: 'bound' as const } : event))
+    .sort((a, b) => (isLater(a, b) ? 1 : -1));
+}
+
+function viewOf(world: World, definitions: Definition[], definition: Definition, sub: string, t: number): View {
+  const { tz = 'Asia/Shanghai', purpose } = definition;
+  return { world, definitions, sub, t, tz, events: eventsOf(world, sub, purpose, t) };
+}
+
+const isLater = (a: StoredEvent, b: StoredEvent) =>
+  a.timestamp > b.timestamp || (a.timestamp === b.timestamp && a.id > b.id);
+
+// Nodes
+
+function holds(node: Node, view: View): boolean {
+  if ('all' in node && !('per' in node)) return node.all.every((one) => holds(one, view));
+  if ('any' in node) return node.any.some((one) => holds(one, view));
+  if ('not' in node) return !holds(node.not, view);
+  if ('per' in node) return satisfying(node, view).length > 0;
+  if ('event' in node) return holdsEvent(node, view);
+  if ('sequence' in node) return holdsSequence(node, view);
+  if ('trait' in node) return holdsTrait(node, view);
+  const { world, sub } = view;
+  if ('tag' in node)
+    return world.tags.some((entry) => entry.tag === node.tag && subsOf(world, sub).includes(entry.sub));
+  if ('consent' in node) return hasAgreed(world, sub, node.consent);
+  if ('identity' in node) {
+    return world.identities.some(
+      ({ sub: owner, kind, issuer }) =>
+        subsOf(world, sub).includes(owner) &&
+        kind === node.identity &&
+        (node.issuer === undefined || issuer === node.issuer),
+    );
+  }
+  if ('segment' in node) {
+    const other = view.definitions.find(({ key }) => key === node.segment);
+    return other !== undefined && isMember(world, view.definitions, other, sub, view.t);
+  }
+  const drawn = createHash('md5').update(`${node.sample.salt}:${sub}`).digest('hex').slice(0, 8);
+  return compare({ over: BigInt(`0x${drawn}`) * 100n, under: 2n ** 32n }, exact(node.sample.percent)) < 0;
+}
+
+// Matches
+
+const ranks = ['claimed', 'bound', 'token', 'server'];
+const oneOf = (given: string | string[], value: string) =>
+  Array.isArray(given) ? given.includes(value) : given === value;
+const isNamed = (given: string | string[], event: StoredEvent) => given === '*' || oneOf(given, event.event);
+const has = (event: StoredEvent, path: string, value: Json) => reach(path, event).some((own) => isSame(own, value));
+
+/** The matches among the events that can be seen. */
+function select(match: Match, seen: StoredEvent[]): StoredEvent[] {
+  return seen.filter((event) => {
+    const { channel, trust = 'claimed', where = [], item, unless } = match;
+    if (!isNamed(match.event, event)) return false;
+    if (channel !== undefined && !oneOf(channel, event.channel)) return false;
+    if (ranks.indexOf(event.trust) < ranks.indexOf(trust)) return false;
+    if (!where.every((cond) => holdsCond(cond, (path) => reach(path, event)))) return false;
+    if (item && !holdsItem(item, event)) return false;
+    return !(unless && seen.some((other) => isLater(other, event) && cancels(other, event, unless)));
+  });
+}
+
+function cancels(other: StoredEvent, event: StoredEvent, unless: NonNullable<Match['unless']>): boolean {
+  return (
+    isNamed(unless.event, other) &&
+    (unless.where ?? []).every((cond) => holdsCond(cond, (path) => reach(path, other))) &&
+    reach(unless.same, event).some((value) => has(other, unless.same, value))
+  );
+}
+
+function holdsEvent(node: EventNode, { events, t, tz }: View): boolean {
+  const inWindow = (event: StoredEvent) => isInside(node, event.timestamp, t, tz);
+  const ever = select(node, events);
+  const matches = ever.filter(inWindow);
+  const numbers = (of: string, from: StoredEvent[]): Exact[] =>
+    from
+      .flatMap((event) => reach(of, event))
+      .map(numeric)
+      .filter((number) => number !== undefined);
+  const total = (of: string, from: StoredEvent[]) => numbers(of, from).reduce(plus, exact(0));
+  const count = (n: number, cmp: Cmp) => meets(exact(n), cmp);
+
+  if (node.first) return ever.slice(0, 1).some(inWindow);
+  if (node.last) return ever.slice(-1).some(inWindow);
+  if (node.days) return count(new Set(matches.map(({ timestamp }) => dayIn(tz, timestamp))).size, node.days);
+  if (node.distinct) {
+    const { of } = node.distinct;
+    return count(different(matches.flatMap((event) => reach(of, event))).length, node.distinct);
+  }
+  if (node.sum) {
+    const off = node.sum.minus;
+    const less = off ? total(off.of, select(off, events).filter(inWindow)) : exact(0);
+    return meets(minus(total(node.sum.of, matches), less), node.sum);
+  }
+  if (node.avg) {
+    const n = BigInt(numbers(node.avg.of, matches).length);
+    const { over, under } = total(node.avg.of, matches);
+    return n > 0n && meets({ over, under: under * n }, node.avg);
+  }
+  if (node.min) {
+    const [least] = numbers(node.min.of, matches).sort(compare);
+    return least !== undefined && meets(least, node.min);
+  }
+  if (node.max) {
+    const most = numbers(node.max.of, matches).sort(compare).at(-1);
+    return most !== undefined && meets(most, node.max);
+  }
+  return count(matches.length, node.count ?? { gte: 1 });
+}
+
+// Sequences: every way to choose an event for each positive step, then all that was asked of the choice
+
+function holdsSequence(node: SequenceNode, view: View): boolean {
+  const { same } = node;
+  if (same === undefined) return canChoose(node, view, () => true);
+  const values = different(view.events.flatMap((event) => reach(same, event)));
+  return values.some((value) => canChoose(node, view, (event) => has(event, same, value)));
+}
+
+function canChoose(node: SequenceNode, view: View, isSeen: (event: StoredEvent) => boolean): boolean {
+  const positive = node.sequence.filter((step) => !('no' in step)) as Match[];
+  let ways: StoredEvent[][] = [[]];
+  for (const step of positive) {
+    const matches = select(step, view.events).filter(isSeen);
+    ways = ways.flatMap((way) =>
+      matches.filter((event) => way.every((before) => isLater(event, before))).map((event) => [...way, event]),
+    );
+  }
+  return ways.some((way) => isAllowed(way, node, view, isSeen));
+}
+
+function isAllowed(
+  way: StoredEvent[],
+  node: SequenceNode,
+  { events, t, tz }: View,
+  isSeen: (event: StoredEvent) => boolean,
+): boolean {
+  const [first, last] = [way[0], way.at(-1)];
+  if (!first || !last || !isInside(node, last.timestamp, t, tz)) return false;
+  if (node.in && last.timestamp - first.timestamp > lengthOf(node.in)) return false;
+  let at = -1;
+  return node.sequence.every((step) => {
+    if (!('no' in step)) return ++at >= 0;
+    const [before, after] = [way[at], way[at + 1]];
+    const between = select(step.no, events.filter(isSeen)).filter(
+      (event) => before && isLater(event, before) && (!after || isLater(after, event)),
+    );
+    if (!step.for) return between.length === 0;
+    const end = last.timestamp + lengthOf(step.for);
+    return t >= end && between.every(({ timestamp }) => timestamp > end);
+  });
+}
+
+// Per
+
+/** The candidates that meet every member. */
+function satisfying(node: PerNode, view: View): Scalar[] {
+  const matches = node.all.flatMap(matchesIn).flatMap((match) => select(match, view.events));
+  return different(matches.flatMap((event) => reach(node.per, event))).filter((value) => {
+    const own = { ...view, events: view.events.filter((event) => has(event, node.per, value)) };
+    return node.all.every((member) => holds(member, own));
+  });
+}
+
+function matchesIn(member: PerNode['all'][number]): Match[] {
+  if ('not' in member) return matchesIn(member.not);
+  if ('sequence' in member) return member.sequence.map((step) => ('no' in step ? step.no : step));
+  return member.sum?.minus ? [member, member.sum.minus] : [member];
+}
+
+/** Of every Per that no `not` stands above. */
+function matchedOf(node: Node, view: View): Matched {
+  const matched: Record<string, Scalar[]> = {};
+  const visit = (below: Node): void => {
+    if ('per' in below) matched[below.per] = [...(matched[below.per] ?? []), ...satisfying(below, view)];
+    else if ('all' in below) below.all.forEach(visit);
+    else if ('any' in below) below.any.forEach(visit);
+  };
+  visit(node);
+  const inOrder = (values: Scalar[]) => different(values).sort(byText).slice(0, 100);
+  return Object.fromEntries(
+    Object.entries(matched)
+      .filter(([, values]) => values.length > 0)
+      .map(([path, values]) => [path, inOrder(values)]),
+  );
+}
+
+const typesInOrder = ['boolean', 'number', 'string'];
+
+/** By code points; of the same text a boolean before a number before a string. */
+function byText(a: Scalar, b: Scalar): number {
+  const points = (value: Scalar) => [...String(value)].map((character) => character.codePointAt(0) ?? 0);
+  const [left, right] = [points(a), points(b)];
+  const differing = left.findIndex((point, at) => point !== right[at]);
+  if (differing >= 0) return (left[differing] ?? 0) - (right[differing] ?? -1);
+  return left.length - right.length || typesInOrder.indexOf(typeof a) - typesInOrder.indexOf(typeof b);
+}
+
+// Traits
+
+function holdsTrait({ trait, op, value: named }: TraitNode, { world, sub, t, tz }: View): boolean {
+  const said = world.traits.filter((word) => subsOf(world, sub).includes(word.sub) && word.name === trait);
+  const value = newest(said)?.value ?? null;
+  const date = readDate(value, tz);
+  const today = dayIn(tz, t);
+  const thisPeriod = /^this_(day|week|month|quarter|year)$/.exec(String(named))?.[1] as Unit | undefined;
+  switch (op) {
+    case 'in_last':
+    case 'in_next': {
+      if (!date) return false;
+      const isOnThatSide = op === 'in_last' ? date.moment <= t : date.moment > t;
+      if (thisPeriod) {
+        const [from, to] = period(thisPeriod, today, 0);
+        return isOnThatSide && from <= date.day && date.day < to;
+      }
+      const reachOfTime = lengthOf(String(named));
+      return isOnThatSide && (op === 'in_last' ? t - reachOfTime < date.moment : date.moment <= t + reachOfTime);
+    }
+    case 'anniversary_in': {
+      if (!date) return false;
+      if (thisPeriod) return comesBack(date.day, ...period(thisPeriod, today, 0));
+      return comesBack(date.day, today, today + lengthOf(String(named)) / lengthOf('1d') + 1);
+    }
+    default: {
+      const other = readDate(typeof named === 'string' ? named : undefined, tz);
+      if (date && other) {
+        const order = date.moment - other.moment;
+        if (op === 'gt') return order > 0;
+        if (op === 'gte') return order >= 0;
+        if (op === 'lt') return order < 0;
+        if (op === 'lte') return order <= 0;
+        if (op === 'eq') return order === 0;
+        if (op === 'ne') return order !== 0;
+      }
+      return holdsOf(value === null ? [] : [value], op, named);
+    }
+  }
+}
