@@ -7,11 +7,12 @@ export type Person = {
   /** Purposes agreed to in the version in force, and `service`. */
   agreed: ReadonlySet<string>;
   isPersonalised: boolean;
+  /** Verified ones, of subs that were absorbed too. */
   identities: { kind: string; issuer: string }[];
   tags: ReadonlySet<string>;
   /** Keys of the manual segments that list the person. */
   lists: ReadonlySet<string>;
-  /** The value at an instant (undefined: none), and when it may be another by time alone. */
+  /** The JSON value at an instant (undefined: none; dates as text), and when it may be another by time alone. */
   trait(name: string, at: number, tz: string): { value: unknown; dueAt: number | null };
   /** All that count, for whatever purpose, in order. */
   events: BehaviourEvent[];

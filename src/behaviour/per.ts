@@ -1,0 +1,102 @@
+/** The same for one value of a path: every member is asked about the events that have the value, and about no others. */
+
+import { compileEvent } from './aggregates.ts';
+import { allOf, always, anyOf, earliest, notOf, type Presence, presenceTally, sweep } from './answer.ts';
+import { readerOf } from './conditions.ts';
+import { type Facts, factsOf, inOrder, scalarsOf } from './facts.ts';
+import { keyOf } from './key.ts';
+import type { Answer, BehaviourEvent, PerNode, Scalar } from './language.ts';
+import type { Matcher } from './match.ts';
+import { mostValues, type Question } from './question.ts';
+import { compileSequence } from './sequence.ts';
+
+type Member = { question: Question; isNegated: boolean };
+
+/** @param tz of the members */
+export function compilePer(node: PerNode, tz: string): Question {
+  const members = node.all.map((member): Member => {
+    if ('not' in member) return { question: compileEvent(member.not, tz), isNegated: true };
+    const question = 'sequence' in member ? compileSequence(member, tz) : compileEvent(member, tz);
+    return { question, isNegated: false };
+  });
+  const matchers = members.flatMap(({ question }) => question.matchers);
+  const read = readerOf(node.per);
+  // Without a member that needs an event in its window, a value counts that was seen once, however long ago.
+  const needsEvents = members.some(({ question, isNegated }) => !isNegated && !question.holdsOnNothing);
+
+  const answersAt = (facts: Facts, at: number) =>
+    [...candidatesOf(facts, matchers, read)].map(([value, { events, presences }]) => {
+      const own = factsOf(events);
+      const seen = isSeen(presences, at);
+      const asked = members.map(({ question, isNegated }) => {
+        const answer = question.answer(own, at);
+        return isNegated ? notOf(answer) : answer;
+      });
+      return { value, own, answer: allOf([seen, ...asked]) };
+    });
+  return {
+    key: `${keyOf(node)} ${members.map(({ question }) => question.key).join()}`,
+    matchers,
+    since: (at) => {
+      const sinces = members.map(({ question }) => question.since(at));
+      return needsEvents && sinces.every((since) => since !== null) ? Math.min(...sinces) : null;
+    },
+    holdsOnNothing: false,
+    answer: (facts, at) => {
+      const answers = answersAt(facts, at);
+      const whole = anyOf(answers.map(({ answer }) => answer));
+      const dueAt = answers.reduce((due: number | null, { answer }) => earliest(due, answer.dueAt), null);
+      return { ...whole, values: { path: node.per, satisfying: satisfying(answers), dueAt } };
+    },
+    account: (facts, at) => {
+      const answers = answersAt(facts, at);
+      const values = satisfying(answers);
+      const events = answers
+        .filter(({ value }) => values.includes(value))
+        .flatMap(({ own }) => members.flatMap(({ question }) => question.account(own, at).events));
+      return { observed: values.length, events: [...new Set(events)].sort(inOrder), values };
+    },
+  };
+}
+
+type Candidate = { events: BehaviourEvent[]; presences: Presence<BehaviourEvent>[] };
+
+/** The values of all matches of all members, whatever their windows, and of each the events that the members see. */
+function candidatesOf(
+  facts: Facts,
+  matchers: Matcher[],
+  read: (event: BehaviourEvent) => unknown[],
+): Map<Scalar, Candidate> {
+  const candidates = new Map<Scalar, Candidate>();
+  for (const matcher of matchers) {
+    for (const { event, until } of matcher.occurrences(facts)) {
+      for (const value of scalarsOf(read(event))) {
+        const candidate = candidates.get(value) ?? { events: [], presences: [] };
+        candidates.set(value, candidate);
+        candidate.presences.push({ value: event, from: event.timestamp, until });
+      }
+    }
+  }
+  for (const event of facts.events) {
+    if (!matchers.some((matcher) => matcher.isTouchedBy(event.event, event.channel))) continue;
+    for (const value of scalarsOf(read(event))) candidates.get(value)?.events.push(event);
+  }
+  return candidates;
+}
+
+function isSeen(presences: Presence<BehaviourEvent>[], at: number): Answer {
+  if (presences.some(({ from, until }) => from <= at && until === Infinity)) return always;
+  return sweep(presences, presenceTally(), at);
+}
+
+/** By text, as code points are ordered; a boolean before a number before a string of the same text. */
+function satisfying(answers: { value: Scalar; answer: Answer }[]): Scalar[] {
+  const found = answers.filter(({ answer }) => answer.holds).map(({ value }) => value);
+  return found.sort(byText).slice(0, mostValues);
+}
+
+export function byText(a: Scalar, b: Scalar): number {
+  const [left, right] = [String(a), String(b)];
+  if (left === right) return typeof a < typeof b ? -1 : typeof a > typeof b ? 1 : 0;
+  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+}

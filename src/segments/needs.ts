@@ -1,0 +1,50 @@
+/** What has to be known to evaluate segments, and which of them an event can change. */
+import { union } from '../behaviour/match.ts';
+import type { CompiledSegment, CompileOptions } from './evaluate.ts';
+
+export type Needs = {
+  /** Events of other names change nothing. */
+  names: string[] | '*';
+  /** Nor do events up to this timestamp (milliseconds since 1970, included), at this instant or later. Null: all may. */
+  since: number | null;
+};
+
+/** The events that have to be known of a person, those of the segments referred to included. @param at milliseconds since 1970 */
+export function needsOf(segments: Iterable<CompiledSegment>, at: number, { segmentOf }: CompileOptions): Needs {
+  const questions = [...withReferences(segments, segmentOf)].flatMap(({ reads }) => reads.questions);
+  const names = questions
+    .flatMap(({ matchers }) => matchers)
+    .reduce<ReadonlySet<string> | null>((all, matcher) => union(all, matcher.names), new Set());
+  const sinces = questions.map(({ since }) => since(at));
+  return {
+    names: names ? [...names] : '*',
+    since: sinces.every((since) => since !== null) ? Math.min(at, ...sinces) : null,
+  };
+}
+
+/** Whether an event of this name on this channel can change who is in a segment. */
+export function isTouchedBy(
+  segment: CompiledSegment,
+  { event, channel }: { event: string; channel: string },
+  { segmentOf }: CompileOptions,
+): boolean {
+  return [...withReferences([segment], segmentOf)].some(({ reads }) =>
+    reads.questions.some(({ matchers }) => matchers.some((matcher) => matcher.isTouchedBy(event, channel))),
+  );
+}
+
+/** These segments with all that they refer to, directly or not. */
+export function withReferences(
+  segments: Iterable<CompiledSegment>,
+  segmentOf: CompileOptions['segmentOf'],
+): Set<CompiledSegment> {
+  const all = new Set(segments);
+  // A set that grows while it is walked is walked to its end.
+  for (const { reads } of all) {
+    for (const key of reads.segments) {
+      const other = segmentOf(key);
+      if (other) all.add(other);
+    }
+  }
+  return all;
+}
