@@ -50,7 +50,8 @@ type Queue<In, Out> = { waiting: Waiting<In, Out>[]; running: number };
 
 /** Statements of one kind on their way at once; what comes meanwhile goes with the next. */
 const lanes = 2;
-const mostTogether = 64;
+/** So much goes together, a call having the weight of 1 unless told otherwise; a heavier one goes with what it has. */
+type Together<In> = { weigh?: (item: In) => number; most?: number };
 
 /**
  * Turns a statement for many into a call for one. Calls of requests that are served at the same time travel in one round
@@ -58,7 +59,10 @@ const mostTogether = 64;
  * wake-ups of a round trip cost more than everything else of a token request, and this halves them.
  * In a transaction each call is its own statement. When a batch fails, each call is tried alone and answers for itself.
  */
-export function batched<In, Out>(run: (db: Knex, items: In[]) => Promise<Out[]>): (db: Knex, item: In) => Promise<Out> {
+export function batched<In, Out>(
+  run: (db: Knex, items: In[]) => Promise<Out[]>,
+  { weigh = () => 1, most = 64 }: Together<In> = {},
+): (db: Knex, item: In) => Promise<Out> {
   const queues = new WeakMap<Knex, Queue<In, Out>>();
   const alone = async (db: Knex, item: In) => (await run(db, [item]))[0] as Out;
   const answer = async (db: Knex, batch: Waiting<In, Out>[]) => {
@@ -74,7 +78,14 @@ export function batched<In, Out>(run: (db: Knex, items: In[]) => Promise<Out[]>)
     }
   };
   const drain = async (db: Knex, queue: Queue<In, Out>) => {
-    while (queue.waiting.length) await answer(db, queue.waiting.splice(0, mostTogether));
+    while (queue.waiting.length) {
+      let weight = 0;
+      const end = queue.waiting.findIndex(({ item }) => {
+        weight += weigh(item);
+        return weight >= most;
+      });
+      await answer(db, queue.waiting.splice(0, end < 0 ? queue.waiting.length : end + 1));
+    }
     queue.running--;
   };
   return (db, item) => {

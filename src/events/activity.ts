@@ -4,12 +4,35 @@
  */
 import type { Knex } from 'knex';
 import type { Database } from '../database.ts';
+import { type Copy, copyLine } from './copy.ts';
+import type { EventRow } from './store.ts';
 
 /** Part of a statement: sums what `from` gave or recorded, with its subject_id, channel, event, counts and "timestamp". */
 export const addActivity = (from: string) => `
       insert into subject_activity (subject_id, channel, event, counts, n, first_at, last_at)
       select subject_id, channel, event, counts, count(*), min("timestamp"), max("timestamp")
         from ${from} where subject_id is not null group by 1, 2, 3, 4`;
+
+/** The same of rows that are about to be stored. */
+export function copyActivity(rows: EventRow[]): Copy {
+  const sums = new Map<string, { row: EventRow; n: number; first: number; last: number }>();
+  for (const row of rows) {
+    if (row.subject_id === null) continue;
+    const name = `${row.subject_id} ${row.counts} ${row.channel} ${row.event}`;
+    const sum = sums.get(name) ?? { row, n: 0, first: row.timestamp, last: row.timestamp };
+    sums.set(name, sum);
+    sum.n++;
+    sum.first = Math.min(sum.first, row.timestamp);
+    sum.last = Math.max(sum.last, row.timestamp);
+  }
+  const lines = [...sums.values()].map(({ row, n, first, last }) =>
+    copyLine([row.subject_id, row.channel, row.event, row.counts, n, new Date(first), new Date(last)]),
+  );
+  return {
+    sql: 'copy subject_activity (subject_id, channel, event, counts, n, first_at, last_at) from stdin',
+    lines: lines.join(''),
+  };
+}
 
 export type Activity = {
   subject_id: string;

@@ -115,30 +115,28 @@ async function endBinding(trx: Knex, id: string, next: string): Promise<void> {
 }
 
 /**
- * Parts of the statement that stores a batch: `bound` says which of its events without subject a bound anonymous id gives one, by the
- * moment they happened; `seen` keeps the bindings that were used from idling out, where once an hour is enough, and a row that
- * another batch holds is left to it.
+ * Parts of the question that comes before storing (`asked`: n, anonymous_id, at; $2 is now): `bound` says which events a bound
+ * anonymous id gives a subject, by the moment they happened; `seen` keeps the bindings that were used from idling out, where once an
+ * hour is enough, and a row that another process holds is left to it.
  */
 export const boundSql = `visitors as (
-    select anonymous_id, min(at) as first_at, max(at) as last_at
-      from batch where subject_id is null and is_attributable and anonymous_id is not null group by anonymous_id
+    select anonymous_id, min(at) as first_at, max(at) as last_at from asked where anonymous_id is not null group by anonymous_id
   ), bindings as (
     select a.* from visitors v cross join lateral (
       select id, anonymous_id, subject_id, looks_back_to, bound_at,
              least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as until,
-             ends_at is null and last_seen_at < :received_at::timestamptz - interval '1 hour' as is_stale
+             ends_at is null and last_seen_at < $2::timestamptz - interval '1 hour' as is_stale
         from anonymous_bindings where anonymous_id = v.anonymous_id
     ) a
      where a.looks_back_to <= v.last_at and a.until > v.first_at
        and exists (select from current_subjects c where c.requested_id = a.subject_id and c.status <> 'deleted')
   ), bound as (
-    select distinct on (b.id) b.id, a.subject_id
-      from batch b join bindings a on a.anonymous_id = b.anonymous_id and a.looks_back_to <= b.at and a.until > b.at
-     where b.subject_id is null and b.is_attributable
-     order by b.id, a.bound_at desc
+    select distinct on (b.n) b.n, a.subject_id
+      from asked b join bindings a on a.anonymous_id = b.anonymous_id and a.looks_back_to <= b.at and a.until > b.at
+     order by b.n, a.bound_at desc
   )`;
 export const seenSql = `seen as (
-    update anonymous_bindings set last_seen_at = :received_at::timestamptz
+    update anonymous_bindings set last_seen_at = $2::timestamptz
      where id in (select id from anonymous_bindings where id in (select id from bindings where is_stale) for update skip locked)
   )`;
 

@@ -9,7 +9,7 @@ import { readBytes } from '../http/body.ts';
 import type { Context, Middleware } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
-import { createAdmission } from './admission.ts';
+import { createAdmission, inTurn } from './admission.ts';
 import { catalogueReader } from './catalogue.ts';
 import { allowOrigin, refuseForeignOrigin } from './cors.ts';
 import { type Batch, type IdTokenReader, type RejectedEvent, takeIn } from './intake.ts';
@@ -50,22 +50,29 @@ export type Opened = { speaker: Speaker; batch: Batch };
 /** 500 KB, decompressed. A format with a compression of its own keeps to it as well. */
 export const batchBytes = 512_000;
 
-/** More at once does not store more: a batch keeps one connection busy, and the others serve sign-in. */
-const atOnce = 5;
-const waiting = 60;
+/** In bytes: of one process. About eight full batches or a thousand single events are open, four times as many wait. */
+const room = { open: 4_000_000, waiting: 16_000_000 };
+/** Binding takes a transaction each; the other connections serve sign-in. */
+const bindsAtOnce = 3;
 
 export function createDoor(dependencies: EventsDependencies): Door {
   const writeKeys = writeKeyReader(dependencies);
-  const services = { ...dependencies, writeKeys, readCatalogue: catalogueReader(dependencies) };
-  const admission = createAdmission({ atOnce, waiting });
+  const readCatalogue = catalogueReader(dependencies);
+  const services = { ...dependencies, writeKeys, readCatalogue, inTurn: inTurn(bindsAtOnce) };
+  const admission = createAdmission(room);
+  const sizes = new WeakMap<Context, number>();
   return {
     publicUrl: dependencies.publicUrl,
     allowOrigin: allowOrigin(writeKeys),
     speakerOfHeader: (ctx) => speakerOfHeader(services, ctx.get('authorization')),
     speakerOfKey: (key) => speakerOfKey(services, key),
-    readBody: (ctx) => readBytes(ctx, { limit: batchBytes }),
+    async readBody(ctx) {
+      const bytes = await readBytes(ctx, { limit: batchBytes });
+      sizes.set(ctx, bytes.length);
+      return bytes;
+    },
     take: (ctx, open) =>
-      admission.run(async () => {
+      admission.run(ctx.get('authorization') || ctx.state.ip, sizes.get(ctx) ?? 0, async () => {
         const { speaker, batch } = await open();
         refuseForeignOrigin(ctx, speaker);
         return takeIn(services, speaker, batch);

@@ -4,20 +4,25 @@
  */
 import type { Knex } from 'knex';
 import { addActivity } from './activity.ts';
+import { type Copy, copyLine } from './copy.ts';
 import { addRejections } from './rejections.ts';
-import { giveSubject, horizonDays, removeNobodys } from './store.ts';
+import { type EventRow, giveSubject, horizonDays, removeNobodys } from './store.ts';
 
-/** Part of the statement that stores a batch: those of it that wait for their person. */
-export const holdSql = `held as (
-    insert into held_events (event_id, source_id, message_id, received_at)
-    select s.id, :source_id::int, s.message_id, :received_at::timestamptz
-      from stored s join batch b on b.id = s.id where b.held is not null
-  ), held_by as (
-    insert into held_event_identities (kind, issuer, lookup, event_id)
-    select k.kind, k.issuer, k.lookup, s.id from stored s join batch b on b.id = s.id,
-           json_to_recordset(b.held) as k (kind text, issuer text, lookup text)
-    on conflict do nothing
-  )`;
+/** Of rows that are about to be stored, those that wait for their person. */
+export function copyHeld(rows: EventRow[]): Copy[] {
+  const held = rows.filter((row) => row.held !== undefined);
+  const keys = held.flatMap(({ id, held: waitsFor = [] }) => {
+    const different = new Map(waitsFor.map((key) => [`${key.kind} ${key.issuer} ${key.lookup}`, key]));
+    return [...different.values()].map(({ kind, issuer, lookup }) => copyLine([kind, issuer, lookup, id]));
+  });
+  return [
+    {
+      sql: 'copy held_events (event_id, source_id, message_id, received_at) from stdin',
+      lines: held.map((row) => copyLine([row.id, row.source_id, row.message_id, row.received_at])).join(''),
+    },
+    { sql: 'copy held_event_identities (kind, issuer, lookup, event_id) from stdin', lines: keys.join('') },
+  ];
+}
 
 /**
  * Gives held events to their person: of one subject when it signs in, of all in the background. A subject who was deleted gets

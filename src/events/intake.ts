@@ -27,6 +27,8 @@ export type IntakeServices = {
   keyOf: KeyOf;
   readIdToken: IdTokenReader;
   readCatalogue: () => Promise<Catalogue>;
+  /** Lets some bind at a time. */
+  inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 };
 
 export type Batch = {
@@ -57,20 +59,33 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
   await bindProven(services, speaker, events);
   const attribute = await attributor({ db, keyOf: services.keyOf, catalogue }, speaker, events);
   const idOf = eventIds(received_at, batch.items.length);
+  const { source_id } = speaker;
   const rows: EventRow[] = [];
   for (const { index, event } of incoming) {
     const found = attribute(event);
     if ('rejection' in found) reject(index, found.rejection);
-    else rows.push(rowOf(event, { id: idOf(index), channel: event.channel ?? speaker.channel, ...found }));
+    else
+      rows.push(
+        rowOf(event, { id: idOf(index), received_at, source_id, channel: event.channel ?? speaker.channel, ...found }),
+      );
   }
-  if (rows.length) await storeOnce(db, { source_id: speaker.source_id, received_at, rows });
+  if (rows.length) await storeOnce(db, rows);
   if (rejected.length) await keepRejections(services, speaker, received_at, batch.items, rejected);
   return rejected.sort((a, b) => a.index - b.index);
 }
 
 type Placed = Pick<
   EventRow,
-  'id' | 'channel' | 'subject_id' | 'trust' | 'counts' | 'is_attributable' | 'claimed_user_id' | 'held'
+  | 'id'
+  | 'received_at'
+  | 'source_id'
+  | 'channel'
+  | 'subject_id'
+  | 'trust'
+  | 'counts'
+  | 'is_attributable'
+  | 'claimed_user_id'
+  | 'held'
 >;
 
 function rowOf(event: Incoming, placed: Placed): EventRow {
@@ -130,7 +145,8 @@ async function bindProven(services: IntakeServices, speaker: Speaker, events: In
     proven.set(anonymous_id, { anonymous_id, subject_id, at });
   }
   const method = speaker.kind === 'server' ? 'server' : 'id_token';
-  for (const binding of proven.values()) await bindAnonymous(services.db, { ...binding, method });
+  for (const binding of proven.values())
+    await services.inTurn(() => bindAnonymous(services.db, { ...binding, method }));
 }
 
 type SubjectOf = (event: Incoming) => Promise<string | undefined>;

@@ -5,6 +5,7 @@ import type { Knex } from 'knex';
 import type { Identity, IdentityKind } from '../connectors/contract.ts';
 import { parseEmail } from '../connectors/email-address.ts';
 import { parsePhone } from '../connectors/phone-number.ts';
+import { batched, prepared } from '../database.ts';
 import { AppError } from '../errors.ts';
 import type { ExternalId, Incoming } from './normalise.ts';
 
@@ -46,7 +47,7 @@ const nameOf = ({ kind, issuer, lookup }: IdentityKey) => `${kind}|${issuer}|${l
 async function findOwners(db: Knex, keys: IdentityKey[]): Promise<Map<string, string>> {
   const owners = new Map<string, string>();
   if (!keys.length) return owners;
-  const issuers = keys.some(ofAnyIssuer) ? await findIssuers(db) : [];
+  const issuers = keys.some(ofAnyIssuer) ? await findIssuers(db, 'all') : [];
   const wanted = keys.flatMap((key) =>
     ofAnyIssuer(key)
       ? issuers.filter(({ kind }) => kind === key.kind).map(({ issuer }) => ({ ...key, issuer }))
@@ -92,21 +93,31 @@ function identityOf({ type, id, issuer }: ExternalId): Identity | undefined {
 
 type KnownSubject = { sub: string; status: string };
 
-async function findSubjects(db: Knex, subs: string[]): Promise<KnownSubject[]> {
-  return db('current_subjects').select('requested_id as sub', 'status').whereIn('requested_id', subs);
-}
+const findSubjects = batched(async (db, asked: string[][]): Promise<KnownSubject[][]> => {
+  const text = `select requested_id as sub, status from current_subjects where requested_id = any ($1::uuid[])`;
+  const rows = await prepared<KnownSubject>(db, 'events.subjects', text, [[...new Set(asked.flat())]]);
+  const found = new Map(rows.map((row) => [row.sub, row]));
+  return asked.map((subs) => subs.flatMap((sub) => found.get(sub) ?? []));
+});
 
-async function findIdentities(db: Knex, keys: IdentityKey[]): Promise<(IdentityKey & KnownSubject)[]> {
-  const { rows } = await db.raw(
-    `select i.kind, i.issuer, i.lookup, i.subject_id as sub, i.status
-       from unnest(?::text[], ?::text[], ?::text[]) as k (kind, issuer, lookup)
+type KnownIdentity = IdentityKey & KnownSubject;
+
+const findIdentities = batched(async (db, asked: IdentityKey[][]): Promise<KnownIdentity[][]> => {
+  const keys = asked.flat();
+  const rows = await prepared<KnownIdentity>(
+    db,
+    'events.identities',
+    `select distinct i.kind, i.issuer, i.lookup, i.subject_id as sub, i.status
+       from unnest($1::text[], $2::text[], $3::text[]) as k (kind, issuer, lookup)
        join identity_subjects i on i.kind = k.kind and i.issuer = k.issuer and i.lookup = k.lookup`,
     [keys.map(({ kind }) => kind), keys.map(({ issuer }) => issuer), keys.map(({ lookup }) => lookup)],
   );
-  return rows;
-}
+  const found = Map.groupBy(rows, nameOf);
+  return asked.map((wanted) => [...new Set(wanted.map(nameOf))].flatMap((name) => found.get(name) ?? []));
+});
 
 /** The few apps, platforms and providers that identities are of. */
-async function findIssuers(db: Knex): Promise<{ kind: string; issuer: string }[]> {
-  return db('identity_issuers').select('kind', 'issuer');
-}
+const findIssuers = batched(async (db, asked: 'all'[]): Promise<{ kind: string; issuer: string }[][]> => {
+  const rows = await db('identity_issuers').select('kind', 'issuer');
+  return asked.map(() => rows);
+});

@@ -1,5 +1,6 @@
 /** What was refused and why (table event_rejections): kept seven days for the key's owner. */
 import type { Knex } from 'knex';
+import { batched } from '../database.ts';
 
 /** Part of a statement: `from` selects source_id, message_id, code, message. */
 export const addRejections = (from: string) => `
@@ -8,12 +9,14 @@ export const addRejections = (from: string) => `
 
 export type Rejection = { message_id: string | null; code: string; message: string; sample: string | null };
 
-export async function insertRejections(
-  db: Knex,
-  { source_id, received_at, rejections }: { source_id: number; received_at: Date; rejections: Rejection[] },
-): Promise<void> {
-  await db('event_rejections').insert(rejections.map((rejection) => ({ source_id, received_at, ...rejection })));
-}
+export type Rejected = { source_id: number; received_at: Date; rejections: Rejection[] };
+
+/** Those of requests that are served at the same time travel together. */
+export const insertRejections = batched(async (db, asked: Rejected[]) => {
+  const rows = asked.flatMap(({ rejections, ...of }) => rejections.map((rejection) => ({ ...of, ...rejection })));
+  await db('event_rejections').insert(rows);
+  return asked.map(() => undefined);
+});
 
 /** @returns how many went; so many at most, so that no statement holds locks for long */
 export async function deleteOldRejections(db: Knex, limit: number): Promise<number> {

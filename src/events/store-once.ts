@@ -1,89 +1,127 @@
-/** The durable write with what can go wrong around it: a month nobody prepared, two months meeting, a database that asks to try again. */
+/**
+ * The durable write. Events of requests that are served at the same time, whoever sent them, are stored together and answered after
+ * one commit; a request whose rows the database does not take is tried alone and answers for itself.
+ */
 import type { Knex } from 'knex';
-import type { Database } from '../database.ts';
-import { addActivity } from './activity.ts';
+import type pg from 'pg';
+import { batched } from '../database.ts';
+import { copyActivity } from './activity.ts';
 import { boundSql, seenSql } from './bind.ts';
-import { holdSql } from './held.ts';
+import { copyIn, patiently } from './copy.ts';
+import { copyHeld } from './held.ts';
 import { storableJson } from './storable.ts';
-import { type EventRow, ensurePartition, lockSource, storedSql } from './store.ts';
+import { copyEvents, type EventRow, ensurePartition, knownSql } from './store.ts';
 
-const tries = 4;
-/** Serialisation failure and deadlock: PostgreSQL gave up one transaction for another, and asks for it again. */
-const again = new Set(['40001', '40P01']);
+/** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
+export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
+  async (db, asked: EventRow[][]) => {
+    const first = new Map<string, EventRow>();
+    for (const row of asked.flat()) {
+      const name = `${row.source_id} ${row.message_id}`;
+      if (!first.has(name)) first.set(name, row);
+    }
+    const stored = await storePersistently(db, [...first.values()]);
+    return asked.map((rows) => rows.reduce((n, row) => (stored.has(row) ? n + 1 : n), 0));
+  },
+  { weigh: (rows) => rows.length, most: 500 },
+);
 
-export async function storeOnce(db: Database, input: StoreInput): Promise<number> {
+const tries = 8;
+/**
+ * Serialisation failure and deadlock: PostgreSQL gave up one transaction for another, and asks for it again. A message id that is there
+ * already: somebody stored it since we asked, and the next time we are told.
+ */
+const again = new Set(['40001', '40P01', '23505']);
+
+async function storePersistently(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await storeWithin(db, input);
+      return await storeWithin(db, rows);
     } catch (error) {
       const { code, message } = error as { code?: string; message?: string };
       const noPartition = code === '23514' && message?.includes('no partition');
-      if (attempt === tries || !(noPartition || again.has(code ?? ''))) throw error;
-      if (noPartition) await ensurePartition(db, input.received_at);
+      if (attempt === tries || db.isTransaction || !(noPartition || again.has(code ?? ''))) throw error;
+      if (noPartition) for (const { received_at } of rows) await ensurePartition(db, received_at);
     }
+  }
+}
+
+async function storeWithin(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
+  const connection: pg.Client = await db.client.acquireConnection();
+  try {
+    return await (isNearTurnOfMonth(rows) && !db.isTransaction
+      ? oneAfterTheOther(connection, rows)
+      : askAndStore(connection, rows));
+  } finally {
+    await db.client.releaseConnection(connection);
   }
 }
 
 const nearMs = 5 * 60_000;
 
+function isNearTurnOfMonth(rows: EventRow[]): boolean {
+  const month = (time: number) => new Date(time).getUTCMonth();
+  return rows.some(
+    ({ received_at }) => month(received_at.getTime() - nearMs) !== month(received_at.getTime() + nearMs),
+  );
+}
+
 /**
  * One message id is unique within a month by index, across months by a look-up that does not see what another process is just
- * storing. So for some minutes around the change of month the batches of one source go one after the other.
+ * storing. So for some minutes around the change of month what one source sends is stored one after the other.
  */
-async function storeWithin(db: Database, input: StoreInput): Promise<number> {
-  const at = input.received_at.getTime();
-  const month = (time: number) => new Date(time).getUTCMonth();
-  if (month(at - nearMs) === month(at + nearMs)) return storeEvents(db, input);
-  return db.transaction(async (trx: Knex.Transaction) => {
-    await lockSource(trx, input.source_id);
-    return storeEvents(trx, input);
-  });
+async function oneAfterTheOther(connection: pg.Client, rows: EventRow[]): Promise<Set<EventRow>> {
+  const sources = [...new Set(rows.map(({ source_id }) => source_id))].sort((a, b) => a - b);
+  await connection.query('begin');
+  try {
+    for (const source of sources)
+      await connection.query('select pg_advisory_xact_lock(hashtextextended($1, 3))', [`event source ${source}`]);
+    const stored = await askAndStore(connection, rows);
+    await connection.query('commit');
+    return stored;
+  } catch (error) {
+    await connection.query('rollback').catch(() => {});
+    throw error;
+  }
 }
 
 /**
- * Stores a batch once and durably, in one statement and one round trip:
- *
- *   batch     the rows, as one JSON text (twice as fast as an array a column: the driver quotes nothing, PostgreSQL parses once)
- *   bound     which of them a bound anonymous id gives a subject, by the moment they happened
- *   known     message ids that this source used in another month
- *   stored    the others
- *   activity  what the profiles of their subjects have to count
- *   seen      keeps the bindings that were used from idling out
- *   held      those that wait for their person
- *
- * An answer of 200 follows this commit: a database whose default is not to wait for the disk is told to wait. A stricter default stays.
+ * Two round trips. First the question what the database knows: message ids that came before, and whose a bound anonymous id is. Then
+ * all that the rows leave behind, as one transaction: the events, what the profiles of their subjects have to count, and those of them
+ * that wait for their person.
  */
-const storeSql = (holding: boolean) => `
-  with durable as materialized (
-    select case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end
-  ), batch as (
-    select r.*, to_timestamp(r."timestamp" / 1000.0) as at from durable, json_to_recordset(:rows::json) as r (
-      id uuid, "timestamp" float8, original_timestamp float8, subject_id uuid, counts boolean, is_attributable boolean,
-      message_id text, type text, event text, original_event text, channel text, trust text, anonymous_id text,
-      claimed_user_id text, consents text[], properties jsonb, context jsonb${holding ? ', held json' : ''})
-  ), ${boundSql},
-  ${storedSql},
-  activity as (${addActivity('stored')}
-  ), ${seenSql}${holding ? `, ${holdSql}` : ''}
-  select count(*) as n from stored`;
-const storeOnly = storeSql(false);
-const storeAndHold = storeSql(true);
-
-export type StoreInput = { source_id: number; received_at: Date; rows: EventRow[] };
-
-/** How many were new. The statement is prepared once a connection: planning it takes longer than running it. */
-export async function storeEvents(db: Knex, { source_id, received_at, rows }: StoreInput): Promise<number> {
-  const [year, month] = [received_at.getUTCFullYear(), received_at.getUTCMonth()];
-  const holding = rows.some((row) => row.held !== undefined);
-  const { rows: answer } = await db
-    .raw(holding ? storeAndHold : storeOnly, {
-      rows: storableJson(rows),
-      received_at,
-      source_id,
-      month: new Date(Date.UTC(year, month)),
-      next_month: new Date(Date.UTC(year, month + 1)),
-    })
-    .options({ name: holding ? 'events.store_and_hold' : 'events.store' })
-    .timeout(10_000);
-  return answer[0].n;
+async function askAndStore(connection: pg.Client, rows: EventRow[]): Promise<Set<EventRow>> {
+  const asked = rows.map((row, n) => ({
+    n,
+    source_id: row.source_id,
+    message_id: row.message_id,
+    ...(row.subject_id === null && row.is_attributable && { anonymous_id: row.anonymous_id, timestamp: row.timestamp }),
+  }));
+  const now = rows.reduce((latest, { received_at }) => (received_at > latest ? received_at : latest), new Date(0));
+  const values = [storableJson(asked), now];
+  const answer = await patiently(connection, connection.query({ name: 'events.ask', text: askSql, values }));
+  const known = new Set<number>();
+  const subjects = new Map<number, string>();
+  for (const { n, subject_id } of answer.rows) subject_id === null ? known.add(n) : subjects.set(n, subject_id);
+  const stored = new Set<EventRow>();
+  const written: EventRow[] = [];
+  for (const [n, row] of rows.entries()) {
+    if (known.has(n)) continue;
+    const subject_id = subjects.get(n);
+    stored.add(row);
+    written.push(subject_id ? { ...row, subject_id, trust: row.trust === 'claimed' ? 'bound' : row.trust } : row);
+  }
+  if (written.length)
+    await copyIn(connection, durableSql, [copyEvents(written), copyActivity(written), ...copyHeld(written)]);
+  return stored;
 }
+
+const askSql = `
+  with asked as materialized (
+    select r.*, to_timestamp(r."timestamp" / 1000.0) as at
+      from json_to_recordset($1::json) as r (n int, source_id int, message_id text, anonymous_id text, "timestamp" float8)
+  ), ${boundSql}, ${seenSql}, ${knownSql}
+  select n, subject_id from bound union all select n, null from known`;
+
+/** An answer of 200 follows the commit: a database whose default is not to wait for the disk is told to wait. A stricter default stays. */
+const durableSql = `select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`;

@@ -3,13 +3,17 @@
  * elsewhere reads the view recorded_events.
  */
 import type { Knex } from 'knex';
+import { type Copy, copyLine } from './copy.ts';
 import type { IdentityKey } from './people.ts';
+import { storableJson } from './storable.ts';
 import type { Trust } from './trust.ts';
 
-/** As JSON to the database: the fields are the columns. */
+/** The fields are the columns. */
 export type EventRow = {
   id: string;
-  /** Milliseconds since 1970: faster to write and to read than a text. */
+  received_at: Date;
+  source_id: number;
+  /** Milliseconds since 1970. */
   timestamp: number;
   original_timestamp: number | null;
   subject_id: string | null;
@@ -34,32 +38,48 @@ export type EventRow = {
 export const horizonDays = 30;
 
 /**
- * Parts of the statement that stores a batch. `known`: message ids that this source used in another month within the horizon (one pass
- * over each month's index). `stored`: the others; within a month the partition's unique index decides, also between two processes at
- * the same instant. Sorted, so that overlapping batches wait for each other in one direction and never deadlock.
+ * Part of the question that comes before storing (`asked`: n, source_id, message_id; $2 is now): which of them their source sent before,
+ * within the horizon. Of two processes that are asking at the same instant the unique index of the month decides.
  */
-export const storedSql = `known as (
-    select message_id from events
-     where source_id = :source_id::int and message_id = any (array(select message_id from batch))
-       and received_at >= :received_at::timestamptz - interval '${horizonDays} days' and received_at < :month::timestamptz
-    union all
-    select message_id from events
-     where source_id = :source_id::int and message_id = any (array(select message_id from batch))
-       and received_at >= :next_month::timestamptz and received_at < :received_at::timestamptz + interval '1 day'
-  ), stored as (
-    insert into events (id, received_at, "timestamp", original_timestamp, subject_id, source_id, counts, is_attributable, message_id,
-                        type, event, original_event, channel, trust, anonymous_id, claimed_user_id, consents, properties, context)
-    select b.id, :received_at::timestamptz, b.at, to_timestamp(b.original_timestamp / 1000.0), coalesce(b.subject_id, bound.subject_id),
-           :source_id::int, b.counts, b.is_attributable, b.message_id, b.type, b.event, b.original_event, b.channel,
-           case when bound.subject_id is not null and b.trust = 'claimed' then 'bound' else b.trust end,
-           b.anonymous_id, b.claimed_user_id, b.consents, b.properties, b.context
-      from batch b
-      left join bound on bound.id = b.id
-     where b.message_id not in (select message_id from known)
-     order by b.message_id, b.id
-    on conflict do nothing
-    returning id, message_id, subject_id, anonymous_id, trust, channel, event, "timestamp", counts
+export const knownSql = `known as (
+    select n from asked a where exists (
+      select from events e
+       where e.source_id = a.source_id and e.message_id = a.message_id
+         and e.received_at >= $2::timestamptz - interval '${horizonDays} days' and e.received_at < $2::timestamptz + interval '1 day')
   )`;
+
+/** In the order of the unique index: rows that others are storing too are waited for in one direction, and nobody deadlocks. */
+export function copyEvents(rows: EventRow[]): Copy {
+  const sorted = rows.toSorted((a, b) => a.source_id - b.source_id || (a.message_id < b.message_id ? -1 : 1));
+  return {
+    sql: `copy events (id, received_at, "timestamp", original_timestamp, subject_id, source_id, counts, is_attributable, message_id,
+      type, event, original_event, channel, trust, anonymous_id, claimed_user_id, consents, properties, context) from stdin`,
+    lines: sorted.map(eventLine).join(''),
+  };
+}
+
+const eventLine = (row: EventRow): string =>
+  copyLine([
+    row.id,
+    row.received_at,
+    new Date(row.timestamp),
+    row.original_timestamp === null ? null : new Date(row.original_timestamp),
+    row.subject_id,
+    row.source_id,
+    row.counts,
+    row.is_attributable,
+    row.message_id,
+    row.type,
+    row.event,
+    row.original_event,
+    row.channel,
+    row.trust,
+    row.anonymous_id,
+    row.claimed_user_id,
+    row.consents,
+    storableJson(row.properties),
+    storableJson(row.context),
+  ]);
 
 /** Part of a statement: gives events that have none the subject_id of the row of `from` that has their source_id, message_id and received_at. */
 export const giveSubject = (from: string) => `
@@ -73,11 +93,6 @@ export const removeNobodys = (from: string) => `
        where e.source_id = l.source_id and e.message_id = l.message_id and e.received_at = l.received_at
          and e.subject_id is null and e.anonymous_id is null
       returning e.source_id, e.message_id`;
-
-/** Held for the length of a transaction by batches near midnight of the month: see store-once.ts. */
-export async function lockSource(trx: Knex.Transaction, source_id: number): Promise<void> {
-  await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 3))', [`event source ${source_id}`]);
-}
 
 export async function ensurePartition(db: Knex, at: Date): Promise<void> {
   await db.raw('select ensure_event_partition(?)', [at]);

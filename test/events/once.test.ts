@@ -152,11 +152,11 @@ describe('durability', () => {
     expect((await db.raw('show synchronous_commit')).rows[0].synchronous_commit).toBe('off');
   });
 
-  it('is kept by one prepared statement a connection', async () => {
+  it('is prepared by one question a connection', async () => {
     const single = anotherPool(url, 1);
     const app = await eventsApp(single);
     await post(app, [event(crypto.randomUUID())]);
     const { rows } = await single.raw("select name from pg_prepared_statements where name like 'events%'");
-    expect(rows).toEqual([{ name: 'events.store' }]);
+    expect(rows).toEqual([{ name: 'events.ask' }]);
   });
 });

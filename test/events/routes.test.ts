@@ -286,14 +286,16 @@ describe('F7: encodings', () => {
 });
 
 describe('429', () => {
-  it('with Retry-After when more batches come than one process may hold, and every 200 is stored', async () => {
+  it('with Retry-After when more comes than one process may hold, and every 200 is stored', async () => {
     const crowd = await eventsApp(db);
     const trx = await db.transaction();
-    // The table is locked, so that batches pile up.
+    // The table is locked, so that requests pile up.
     await trx.raw('lock table events in exclusive mode');
-    const posts = Array.from({ length: 90 }, async () => {
+    const headers = { ...basic(clientKey), 'content-encoding': 'gzip' };
+    const posts = Array.from({ length: 60 }, async () => {
       const messageId = crypto.randomUUID();
-      return { messageId, answer: await crowd.send('/v1/track', track({ messageId }), basic(clientKey)) };
+      const body = gzip({ batch: [track({ messageId })], padding: 'x'.repeat(490_000) });
+      return { messageId, answer: await crowd.send('/v1/batch', body, headers) };
     });
     const refusals = posts.map(async (post) =>
       (await post).answer.status === 429 ? post : new Promise<never>(() => {}),

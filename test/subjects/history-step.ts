@@ -3,7 +3,7 @@ import type { Identity, Proof } from '../../src/connectors/contract.ts';
 import { recordConsents } from '../../src/consent/consent.ts';
 import type { Database } from '../../src/database.ts';
 import { AppError } from '../../src/errors.ts';
-import { storeEvents } from '../../src/events/store-once.ts';
+import { storeOnce } from '../../src/events/store-once.ts';
 import { createSeal } from '../../src/seal.ts';
 import { decideCase } from '../../src/subjects/cases.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
@@ -96,6 +96,8 @@ async function record(db: Database, { sub, message_id }: { sub: string; message_
   const received_at = new Date();
   const row = {
     id: message_id,
+    received_at,
+    source_id: 1,
     timestamp: received_at.getTime(),
     original_timestamp: null,
     subject_id: sub,
@@ -113,5 +115,5 @@ async function record(db: Database, { sub, message_id }: { sub: string; message_
     properties: {},
     context: {},
   };
-  return storeEvents(db, { source_id: 1, received_at, rows: [row] });
+  return storeOnce(db, [row]);
 }
