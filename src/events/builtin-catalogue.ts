@@ -56,9 +56,11 @@ export const builtin: EventDefinition[] = [
   ]),
   define('app_closed', '离开小程序或应用', 'App closed', { duration: 'number' }, [
     '$MPHide',
+    'APP_CLOSED',
     '$AppEnd',
     'Application Backgrounded',
   ]),
+  define('session_started', '开始访问', 'Session started', { path: 'string', referrer: 'string' }, ['session_start']),
   define('signed_in', '登录', 'Signed in', { method: 'string' }, ['login', '$SignUp', 'Signed In']),
   define('signed_up', '注册', 'Signed up', { method: 'string' }, ['sign_up', 'Signed Up', 'Account Created']),
   define('searched', '搜索', 'Searched', { query: 'string', results: 'number' }, ['search', 'Products Searched']),
@@ -67,15 +69,20 @@ export const builtin: EventDefinition[] = [
     '$MPClick',
     '$AppClick',
     '$autocapture',
+    'VIEW_CLICK',
   ]),
+  define('input_changed', '修改输入', 'Input changed', { target: 'string' }, ['VIEW_CHANGE']),
   define('shared', '分享', 'Shared', { method: 'string', path: 'string' }, [
     'share',
     '$MPShare',
+    '$mp_on_share',
+    '$mp_share_timeline',
     'Product Shared',
     'Cart Shared',
   ]),
   define('favorited', '收藏', 'Favourited', product, [
     '$MPAddFavorites',
+    '$mp_add_favorites',
     'add_to_wishlist',
     'Product Added to Wishlist',
   ]),
@@ -109,6 +116,7 @@ export const builtin: EventDefinition[] = [
   define('form_submitted', '提交表单', 'Form submitted', { form_id: 'string', name: 'string' }, [
     'form_submit',
     'generate_lead',
+    'FORM_SUBMIT',
   ]),
   define('file_downloaded', '下载文件', 'File downloaded', { name: 'string', url: 'string' }, ['file_download']),
   define('video_played', '播放视频', 'Video played', { video_id: 'string', duration: 'number' }, [

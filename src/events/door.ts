@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
+import { fail } from '../errors.ts';
 import { readBytes } from '../http/body.ts';
 import type { Context, Middleware } from '../http/server.ts';
 import type { Logger } from '../log.ts';
@@ -12,7 +13,7 @@ import type { Seal } from '../seal.ts';
 import { createAdmission, inTurn } from './admission.ts';
 import { catalogueReader } from './catalogue.ts';
 import { allowOrigin, refuseForeignOrigin } from './cors.ts';
-import { type Batch, type IdTokenReader, type RejectedEvent, takeIn } from './intake.ts';
+import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, takeIn } from './intake.ts';
 import type { KeyOf } from './people.ts';
 import { type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
 import { writeKeyReader } from './write-keys.ts';
@@ -40,7 +41,7 @@ export type Door = {
   readBody(ctx: Context): Promise<Buffer>;
   /**
    * Opens the batch when its turn has come, so that what waits is no larger than it was sent. Returns once what was accepted is
-   * durable. @throws too_many_requests | origin_not_allowed, and what `open` throws
+   * durable. @throws too_many_requests | origin_not_allowed | payload_too_large (too many events), and what `open` throws
    */
   take(ctx: Context, open: () => Opened | Promise<Opened>): Promise<RejectedEvent[]>;
 };
@@ -75,6 +76,8 @@ export function createDoor(dependencies: EventsDependencies): Door {
       admission.run(ctx.get('authorization') || ctx.state.ip, sizes.get(ctx) ?? 0, async () => {
         const { speaker, batch } = await open();
         refuseForeignOrigin(ctx, speaker);
+        if (batch.items.length > mostEvents)
+          throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
         return takeIn(services, speaker, batch);
       }),
   };

@@ -5,7 +5,6 @@
 import { fail } from '../errors.ts';
 import type { Context } from '../http/server.ts';
 import type { Door } from './door.ts';
-import { mostEvents } from './intake.ts';
 import type { EventType } from './normalise.ts';
 import type { Speaker } from './speaker.ts';
 import { isRecord } from './storable.ts';
@@ -31,8 +30,6 @@ export async function takeBatch(door: Door, ctx: Context, known: Speaker | undef
   const rejected = await door.take(ctx, async () => {
     const { batch: items, sentAt, context, writeKey } = parseObject(bytes);
     if (!Array.isArray(items)) throw fail('invalid_fields', { fields: { batch: 'A list of events is needed.' } });
-    if (items.length > mostEvents)
-      throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
     const speaker = known ?? (await door.speakerOfKey(writeKey));
     return { speaker, batch: { items, type: undefined, sentAt, context } };
   });

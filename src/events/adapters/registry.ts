@@ -5,7 +5,8 @@
 import type Router from '@koa/router';
 import type { RequestState } from '../../http/server.ts';
 import type { Door } from '../door.ts';
+import { growingioRoutes } from './growingio/routes.ts';
 import { rudderstackRoutes } from './rudderstack/routes.ts';
 import { segmentRoutes } from './segment/routes.ts';
 
-export const adapters: ((door: Door) => Router<RequestState>)[] = [segmentRoutes, rudderstackRoutes];
+export const adapters: ((door: Door) => Router<RequestState>)[] = [segmentRoutes, rudderstackRoutes, growingioRoutes];
