@@ -1,0 +1,131 @@
+/**
+ * A definition as one SQL statement that answers for everybody: backfill and preview. What people did is behaviour/sql.ts; here are the
+ * tree, traits and what people have, who may be a member at all, and what it says in the end.
+ */
+import type { Knex } from 'knex';
+import type { PerNode } from '../behaviour/language.ts';
+import { firstValues } from '../behaviour/sql/per.ts';
+import { allOf, negatedUnit, type Term, togetherUnit, type Unit } from '../behaviour/sql/relations.ts';
+import { createStatement, never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
+import { behaviourTerm } from '../behaviour/sql.ts';
+import type { HasNode, Node, Segment } from './definition.ts';
+import { hasUnit, listUnit, mayBe, nobody } from './facts-sql.ts';
+import { declaredTrait, type TraitSource, traitUnit } from './trait-sql.ts';
+
+export type SqlOptions = {
+  at: Date;
+  /** The definition in force under a key; undefined for a list. */
+  segmentOf(key: string): Segment | undefined;
+  traitOf?: TraitSource;
+};
+export type CompiledSql = { sql: string; bindings: Record<string, unknown> };
+
+/**
+ * Rows `(subject_id, is_member, matched, due_at)` of who is a member now, and of who may become one by time alone; nobody else. `due_at` is
+ * no later than the next moment at which the row may be another though nothing new became known; null: never.
+ * @param segment validated
+ */
+export function compileToSql(segment: Segment, options: SqlOptions): CompiledSql {
+  const q = createStatement({ at: options.at, tz: segment.tz, purpose: segment.purpose });
+  const pers: NamedPer[] = [];
+  const { name } = standing(q, segment, options, everybody, [], pers);
+  const joins = pers.map((per) => `left join ${per.name} on ${per.name}.subject_id = r.subject_id`);
+  const due = ['r.due', ...pers.map((per) => `case when r.holds then ${per.name}.values_due end`)];
+  return q.finish(
+    `select r.subject_id, r.holds as is_member, ${matchedOf(q, pers)} as matched, nullif(least(${due.join(', ')}), ${never}) as due_at
+       from ${name} r ${joins.join(' ')}`,
+  );
+}
+
+/** How many members, and some of them. @throws when it takes longer than `timeout` milliseconds (57014) */
+export async function previewSql(
+  db: Knex,
+  { sql, bindings }: CompiledSql,
+  { sample, timeout }: { sample: number; timeout: number },
+): Promise<{ count: number; sample: { subject_id: string; matched: Record<string, unknown> | null }[] }> {
+  return db.transaction(
+    async (trx) => {
+      await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);
+      const { rows } = await trx.raw(
+        `select subject_id, matched, count(*) over ()::int as count from (${sql}) answers where is_member
+          order by subject_id desc limit :sample`,
+        { ...bindings, sample },
+      );
+      return {
+        count: rows[0]?.count ?? 0,
+        sample: rows.map(({ subject_id, matched }: (typeof rows)[number]) => ({ subject_id, matched })),
+      };
+    },
+    { readOnly: true },
+  );
+}
+
+type NamedPer = { path: string; name: string };
+const everybody: Scope = { keys: [], among: null };
+
+/** Who meets the definition and may be a member; the others have no row. `pers` is filled. */
+function standing(
+  outer: Statement,
+  segment: Segment,
+  options: SqlOptions,
+  scope: Scope,
+  above: string[],
+  pers: NamedPer[],
+): Relation {
+  const q = { ...outer, tz: segment.tz, purpose: segment.purpose };
+  const terms = termsOf(segment.where, false, false);
+  const found = allOf(q, scope, terms);
+  if (!found.otherwise) return { name: q.part(mayBe(q, 'r.subject_id, r.holds, r.due', found.name)), otherwise: false };
+  const people = q.part(mayBe(q, 's.subject_id', scope.among));
+  const name = q.part(
+    `select * from (select p.subject_id, coalesce(r.holds, true) as holds, coalesce(r.due, ${never}) as due
+       from ${people} p left join ${found.name} r on r.subject_id = p.subject_id) a where holds or due < ${never}`,
+  );
+  return { name, otherwise: false };
+
+  /** All of these terms hold when the node does. `isBelowNot`: its values are not what makes a member. */
+  function termsOf(node: Node, isNegated: boolean, isBelowNot: boolean): Term[] {
+    if ('per' in node || 'event' in node || 'sequence' in node) {
+      return [behaviourTerm(q, node, isNegated, isBelowNot ? () => {} : keepPer)];
+    }
+    if ('not' in node) return termsOf(node.not, !isNegated, true);
+    if ('all' in node || 'any' in node) {
+      const [parts, isAny] = 'all' in node ? [node.all, false] : [node.any, true];
+      if (isAny === isNegated) return parts.flatMap((part) => termsOf(part, isNegated, isBelowNot));
+      // `any` holds unless all fail; a failing `all` fails unless all hold.
+      const opposite = parts.flatMap((part) => termsOf(part, !isNegated, isBelowNot));
+      return [negatedUnit(q, togetherUnit(q, opposite))];
+    }
+    const unit = 'trait' in node ? traitUnit(q, node, options.traitOf ?? declaredTrait) : unitOf(node);
+    return [isNegated ? negatedUnit(q, unit) : unit];
+  }
+  function keepPer({ per }: PerNode, { name }: Relation): void {
+    pers.push({ path: per, name });
+  }
+  function unitOf(node: HasNode): Unit {
+    if (!('segment' in node)) return hasUnit(q, node);
+    const other = options.segmentOf(node.segment);
+    if (!other) return listUnit(q, node.segment);
+    if (node.segment === segment.key || above.includes(node.segment)) return nobody(q);
+    return {
+      otherwise: false,
+      reach: 0,
+      relation: (scope) => standing(outer, other, options, scope, [...above, segment.key], []),
+    };
+  }
+}
+
+/** `{ path: [values] }` of who is a member; a path of several Pers holds the values of all. */
+function matchedOf(q: Statement, pers: NamedPer[]): string {
+  const together = (values: string[]) => values.map((value) => `coalesce(${value}, '{}')`).join(' || ');
+  const paths = [...Map.groupBy(pers, ({ path }) => path)].map(([path, found]) => {
+    const values = found.map(({ name }) => `${name}.matched`);
+    const all =
+      values.length > 1
+        ? `(select ${firstValues('v')} from (select distinct unnest(${together(values)}) as v) u)`
+        : values[0];
+    return `${q.param(path, 'text')}, to_jsonb(${all})`;
+  });
+  if (!paths.length) return 'null::jsonb';
+  return `case when r.holds then nullif(jsonb_strip_nulls(jsonb_build_object(${paths.join(', ')})), '{}') end`;
+}
