@@ -72,7 +72,8 @@ export function dateOfDay(day: number): { year: number; month: number; date: num
 
 /** Days since 1970-01-01; month 13 is January of the next year. */
 export function dayOfDate(year: number, month: number, date: number): number {
-  return Date.UTC(year, month - 1, date) / dayLength;
+  // Not Date.UTC, which takes a year below 100 for one of the twentieth century.
+  return new Date(0).setUTCFullYear(year, month - 1, date) / dayLength;
 }
 
 /** 1970-01-01 was a Thursday. */

@@ -11,7 +11,8 @@ export type Scalar = string | number | boolean;
 export type Path = string;
 /** `30d`, `24h`, `15m`, `2w` */
 export type Duration = string;
-export type CalendarUnit = 'day' | 'week' | 'month' | 'quarter' | 'year';
+export const calendarUnits = ['day', 'week', 'month', 'quarter', 'year'] as const;
+export type CalendarUnit = (typeof calendarUnits)[number];
 
 export const conditionOps = [
   'eq',

@@ -5,77 +5,121 @@
 import { earliest, isPresent, type Presence, presenceTally, sweep, walk } from './answer.ts';
 import { readerOf } from './conditions.ts';
 import { lengthOf } from './duration.ts';
-import { type Facts, inOrder, isLater, scalarsOf } from './facts.ts';
+import { type Facts, factsOf, inOrder, isLater, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { Answer, BehaviourEvent, SequenceNode } from './language.ts';
-import { compileMatch } from './match.ts';
+import { compileMatch, type Matcher, type Occurrence } from './match.ts';
 import type { Question } from './question.ts';
 import { type CompiledWindow, compileWindow } from './windows.ts';
 
-/** An event with the steps that it matches, a bit for each. */
+/** What the steps find among events that may be chosen together, a bit for each step. */
+type Found = { bit: number; occurrences: Occurrence[] }[];
+/** An event with the steps that it matches. */
 type Entry = { event: BehaviourEvent; steps: number };
 /** The last event chosen, the ones before it, and when the first of them was. */
 type Chain = { event: BehaviourEvent; previous: Chain | null; start: number; length: number };
-type Trailing = { bit: number; length: number | null };
 
 type Plan = {
   /** A bit for each positive step, and the bits of the `{no}` steps right before it. */
   positive: { bit: number; gap: number }[];
-  trailing: Trailing[];
+  trailing: { bit: number; length: number | null }[];
   within: number;
   window: CompiledWindow;
 };
 
+type Step = { matcher: Matcher; bit: number; isNegated: boolean };
+
 /** @param tz of a calendar window */
 export function compileSequence(node: SequenceNode, tz: string): Question {
-  const matchers = node.sequence.map((step) => compileMatch('no' in step ? step.no : step));
+  const steps = node.sequence.map((step, index): Step => {
+    const isNegated = 'no' in step;
+    return { matcher: compileMatch(isNegated ? step.no : step), bit: 1 << index, isNegated };
+  });
   const window = compileWindow(node, tz);
   const plan = planOf(node, window);
-  const read = node.same === undefined ? null : readerOf(node.same);
-  const mayCancel = matchers.some(({ hasUnless }) => hasUnless);
+  const find = node.same === undefined ? findTogether(steps) : findByValue(steps, readerOf(node.same));
+  const mayCancel = steps.some(({ matcher }) => matcher.hasUnless);
 
-  function entriesAt(facts: Facts, at: number): Entry[] {
-    const steps = new Map<BehaviourEvent, number>();
-    matchers.forEach((matcher, index) => {
-      for (const { event, until } of matcher.occurrences(facts))
-        if (until > at) steps.set(event, (steps.get(event) ?? 0) | (1 << index));
-    });
-    return [...steps].map(([event, bits]) => ({ event, steps: bits })).sort((a, b) => inOrder(a.event, b.event));
-  }
-  /** The matches of an instant as if none were cancelled any more, and until when none is. */
-  function step(facts: Facts, at: number): Answer {
-    const completed = groupsOf(entriesAt(facts, at), read).flatMap((entries) => completions(entries, plan).completed);
+  /** As if nothing were cancelled any more, and until when nothing is. */
+  function step(groups: Found[], at: number): Answer {
+    const completed = groups.flatMap((found) => completions(entriesAt(found, at), plan).completed);
     const { holds, dueAt } = sweep(completed, presenceTally(), at);
-    return { holds, dueAt: mayCancel ? earliest(dueAt, nextCancelled(facts, at)) : dueAt };
-  }
-  function nextCancelled(facts: Facts, at: number): number | null {
-    let next = Infinity;
-    for (const matcher of matchers)
-      for (const { until } of matcher.occurrences(facts)) if (until > at && until < next) next = until;
-    return next === Infinity ? null : next;
+    return { holds, dueAt: mayCancel ? earliest(dueAt, nextCancelled(groups, at)) : dueAt };
   }
   return {
     key: `${keyOf(node)}${node.calendar ? tz : ''}`,
-    matchers,
+    matchers: steps.map(({ matcher }) => matcher),
     since: (at) => {
       const since = window.since(at);
       return since === null || node.in === undefined ? null : since - plan.within;
     },
     holdsOnNothing: false,
-    answer: (facts, at) => (mayCancel ? walk(at, (moment) => step(facts, moment)) : step(facts, at)),
+    answer: (facts, at) => {
+      const groups = find(facts);
+      return mayCancel ? walk(at, (moment) => step(groups, moment)) : step(groups, at);
+    },
     account: (facts, at) => {
-      const entries = entriesAt(facts, at).filter(({ event }) => event.timestamp <= at);
-      const all = groupsOf(entries, read).map((group) => completions(group, plan));
-      const chains = all.flatMap(({ completed }) => completed.filter((presence) => isPresent(presence, at)));
-      const chain = chains.at(-1)?.value ?? all.map(({ longest }) => longest).reduce(longer, null);
+      const known = (found: Found) => entriesAt(found, at).filter(({ event }) => event.timestamp <= at);
+      const all = find(facts).map((found) => completions(known(found), plan));
+      const counting = all.flatMap(({ completed }) => completed.filter((presence) => isPresent(presence, at)));
+      const chain = counting.at(-1)?.value ?? all.map(({ longest }) => longest).reduce(longer, null);
       return { observed: chain?.length ?? 0, events: eventsOf(chain) };
     },
   };
 }
 
+function findTogether(steps: Step[]): (facts: Facts) => Found[] {
+  return (facts) => [steps.map(({ matcher, bit }) => ({ bit, occurrences: matcher.occurrences(facts) }))];
+}
+
+/** For each value that the first step finds: a `{no}` sees only the events that have it, the `unless` of other steps sees all. */
+function findByValue(steps: Step[], read: (event: BehaviourEvent) => unknown[]): (facts: Facts) => Found[] {
+  const byValue = <T>(items: T[], eventOf: (item: T) => BehaviourEvent) => {
+    const groups = new Map<unknown, T[]>();
+    for (const item of items) {
+      for (const value of scalarsOf(read(eventOf(item)))) {
+        const group = groups.get(value);
+        if (group) group.push(item);
+        else groups.set(value, [item]);
+      }
+    }
+    return groups;
+  };
+  const isBlinkered = ({ isNegated, matcher }: Step) => isNegated && matcher.hasUnless;
+  return (facts) => {
+    const found = steps.map((step) => {
+      const occurrences = isBlinkered(step) ? null : byValue(step.matcher.occurrences(facts), ({ event }) => event);
+      return { step, occurrences };
+    });
+    const events = steps.some(isBlinkered) ? byValue(facts.events, (event) => event) : null;
+    return [...(found[0]?.occurrences?.keys() ?? [])].map((value) => {
+      const seen = events && factsOf(events.get(value) ?? []);
+      return found.map(({ step, occurrences }) => ({
+        bit: step.bit,
+        occurrences: (occurrences ? occurrences.get(value) : seen && step.matcher.occurrences(seen)) ?? [],
+      }));
+    });
+  };
+}
+
+function entriesAt(found: Found, at: number): Entry[] {
+  const steps = new Map<BehaviourEvent, number>();
+  for (const { bit, occurrences } of found) {
+    for (const { event, until } of occurrences) if (until > at) steps.set(event, (steps.get(event) ?? 0) | bit);
+  }
+  return [...steps].map(([event, bits]) => ({ event, steps: bits })).sort((a, b) => inOrder(a.event, b.event));
+}
+
+function nextCancelled(groups: Found[], at: number): number | null {
+  let next = Infinity;
+  for (const { occurrences } of groups.flat())
+    for (const { until } of occurrences) if (until > at && until < next) next = until;
+  return next === Infinity ? null : next;
+}
+
 function planOf(node: SequenceNode, window: CompiledWindow): Plan {
   const positive: Plan['positive'] = [];
-  let trailing: Trailing[] = [];
+  let trailing: Plan['trailing'] = [];
   node.sequence.forEach((step, index) => {
     const bit = 1 << index;
     if ('no' in step) {
@@ -86,20 +130,6 @@ function planOf(node: SequenceNode, window: CompiledWindow): Plan {
     }
   });
   return { positive, trailing, window, within: node.in === undefined ? Infinity : lengthOf(node.in) };
-}
-
-/** Without `same` all events together, with it those of each value. */
-function groupsOf(entries: Entry[], read: ((event: BehaviourEvent) => unknown[]) | null): Entry[][] {
-  if (!read) return [entries];
-  const groups = new Map<unknown, Entry[]>();
-  for (const entry of entries) {
-    for (const value of scalarsOf(read(entry.event))) {
-      const group = groups.get(value);
-      if (group) group.push(entry);
-      else groups.set(value, [entry]);
-    }
-  }
-  return [...groups.values()];
 }
 
 function completions(entries: Entry[], plan: Plan): { completed: Presence<Chain>[]; longest: Chain | null } {

@@ -1,7 +1,14 @@
 /** The definition of a segment as data: contract section 5, with docs/decisions/0021 where that is silent. */
-import type { BehaviourNode, CalendarUnit, ConditionOp, Duration, Scalar } from '../behaviour/language.ts';
+import {
+  type BehaviourNode,
+  type CalendarUnit,
+  conditionOps,
+  type Duration,
+  type Scalar,
+} from '../behaviour/language.ts';
 
-export type TraitOp = ConditionOp | 'in_last' | 'in_next' | 'anniversary_in';
+export const traitOps = [...conditionOps, 'in_last', 'in_next', 'anniversary_in'] as const;
+export type TraitOp = (typeof traitOps)[number];
 export type TraitNode = { trait: string; op: TraitOp; value: Scalar | Scalar[] | Duration | `this_${CalendarUnit}` };
 
 export type HasNode =

@@ -4,7 +4,7 @@ import { calendarOf, dateOfDay, dayOfDate, firstDay, periodOfDay } from '../beha
 import { orders, valueTest } from '../behaviour/conditions.ts';
 import { day, lengthOf } from '../behaviour/duration.ts';
 import type { Answer, CalendarUnit } from '../behaviour/language.ts';
-import { instantOf } from '../behaviour/moment.ts';
+import { dayOf, instantOf } from '../behaviour/moment.ts';
 import type { TraitNode } from './definition.ts';
 
 /** How an answer follows from a value that stays as it is; `dueAt` is when time alone makes it another. */
@@ -26,15 +26,15 @@ function isThere(value: unknown): boolean {
 /** What compares the value alone. */
 function still(op: Exclude<TraitNode['op'], 'exists' | DatedOp>, value: TraitNode['value'], tz: string): TraitTest {
   const calendar = calendarOf(tz);
-  const wanted = op in orders ? instantOf(value, calendar) : null;
+  const wanted = op === 'ne' || op in orders ? instantOf(value, calendar) : null;
   if (wanted === null) {
     const meets = valueTest(op, value);
     return (found) => ({ holds: meets(found), dueAt: null });
   }
-  const order = orders[op as keyof typeof orders];
+  const meets = op === 'ne' ? (order: number) => order !== 0 : orders[op as keyof typeof orders];
   return (found) => {
     const instant = instantOf(found, calendar);
-    return { holds: instant !== null && order(instant - wanted), dueAt: null };
+    return { holds: instant === null ? op === 'ne' : meets(instant - wanted), dueAt: null };
   };
 }
 
@@ -52,8 +52,8 @@ function datedTest(op: DatedOp, range: string, tz: string): TraitTest {
   if (op === 'anniversary_in') {
     const returns = unit ? anniversaryWithin(unit, tz) : anniversaryWithinDays(lengthOf(range) / day, tz);
     return (found, at) => {
-      const instant = instantOf(found, calendar);
-      return instant === null ? no : walk(at, returns(calendar.dayAt(instant)));
+      const date = dayOf(found, calendar);
+      return date === null ? no : walk(at, returns(date));
     };
   }
   const length = unit ? 0 : lengthOf(range);
