@@ -36,6 +36,8 @@ setInterval(() => process.ppid !== parent && stop(), 1000).unref();
 
 const lint = await run('lint', 'node_modules/@biomejs/biome/bin/biome', ['check', '.']);
 const types = interrupted ? [] : await run('types', 'node_modules/typescript/bin/tsc', ['--noEmit']);
+// What runs in a browser is checked against a browser's types.
+if (!interrupted) types.push(...(await run('types', 'node_modules/typescript/bin/tsc', ['--noEmit', '-p', 'sdk/web'])));
 const failed = [...lint, ...types];
 if (failed.length) process.stderr.write(`\nFailed before the tests: ${failed.join(', ')} (see above).\n`);
 const tests = interrupted

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import vm from 'node:vm';
 import { afterAll, describe, expect, it } from 'vitest';
+import { bundle } from '../../sdk/web/build.js';
 import { projectRoot } from '../../src/config.ts';
 import { createWriteKey } from '../../src/events/write-keys.ts';
 import { createClient } from '../../src/oidc/clients.ts';
@@ -162,16 +163,15 @@ describe('the examples', () => {
     expect(answers.map((answer) => answer?.statusCode)).toEqual([200, 200, 200]);
   });
 
-  it('a browser delivers with Segment’s library and nothing but cdnURL', async () => {
+  it('a browser delivers page and product views', async () => {
     const snippet = read('examples/tracking.js')
-      .replace(/^import .*$/m, 'const { AnalyticsBrowser } = AnalyticsNext;')
+      .replace("'@heyi/web'", "'/heyi.js'")
       .replace('https://id.example.com', config.publicUrl);
     const [port] = await freePorts(1);
-    const library = read('node_modules/@segment/analytics-next/dist/umd/index.js');
     const files: Record<string, [string, string]> = {
-      '/library.js': ['text/javascript', library],
+      '/heyi.js': ['text/javascript', (await bundle())['heyi.js']],
       '/snippet.js': ['text/javascript', snippet],
-      '/': ['text/html', '<script src="/library.js"></script><script type="module" src="/snippet.js"></script>'],
+      '/': ['text/html', '<script type="module" src="/snippet.js"></script>'],
     };
     const server = createServer((req, res) => {
       const [type, body] = files[req.url ?? ''] ?? ['text/plain', ''];

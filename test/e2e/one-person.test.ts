@@ -31,7 +31,10 @@ async function signInOnWebsite(page: Page, phone: string): Promise<string> {
 
 /** Until Heyi has the view. */
 async function lookAtTeapot(page: Page): Promise<void> {
-  const stored = page.waitForResponse(`${world.heyi}/v1/t`);
+  const stored = page.waitForResponse(
+    (answer) =>
+      answer.url() === `${world.heyi}/v1/batch` && String(answer.request().postData()).includes('product_viewed'),
+  );
   await page.getByRole('link', { name: /紫砂壶/ }).click();
   expect((await stored).status()).toBe(200);
 }

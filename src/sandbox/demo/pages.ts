@@ -2,7 +2,7 @@
  * The shop's pages (views/demo), its sentences, its static files and its Content-Security-Policy. The shop shares no page, no
  * locale file and no cookie with Heyi: it stands for somebody else's website.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { Eta } from 'eta';
 import i18next from 'i18next';
@@ -143,16 +143,15 @@ const types: Record<string, string> = { '.css': 'text/css', '.js': 'text/javascr
 /** Static files by a list read once, which is also the guard against paths that climb out of the folder. */
 export function demoAssets(): Middleware {
   const files = new Map<string, { bytes: Buffer; type: string }>();
-  const add = (name: string, file: string) =>
-    files.set(name, { bytes: readFileSync(file), type: types[extname(file)] ?? 'application/octet-stream' });
-  const root = join(folder, 'static');
-  for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
-    const file = join(entry.parentPath, entry.name);
-    if (entry.isFile()) add(file.slice(root.length + 1), file);
-  }
-  // Segment's browser library as it is published: it is a development dependency, and without it the shop only sells.
-  const segment = join(projectRoot, 'node_modules/@segment/analytics-next/dist/umd/standalone.js');
-  if (existsSync(segment)) add('analytics.js', segment);
+  // The browser SDK as it is: a browser takes the modules that a bundler would.
+  const roots = { '': join(folder, 'static'), 'heyi/': join(projectRoot, 'sdk/web/src') };
+  for (const [place, root] of Object.entries(roots))
+    for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      if (!entry.isFile()) continue;
+      const type = types[extname(file)] ?? 'application/octet-stream';
+      files.set(`${place}${file.slice(root.length + 1)}`, { bytes: readFileSync(file), type });
+    }
   return async (ctx, next) => {
     if (!ctx.path.startsWith('/assets/') || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next();
     const file = files.get(ctx.path.slice('/assets/'.length));

@@ -135,28 +135,17 @@ function shown(claims: Record<string, unknown>): [string, string][] {
 }
 
 /**
- * The browser library's id of this visitor. A person could plant another one, and would join events to their own record:
+ * The SDK's id of this visitor, there once they consented. A person could plant another one, and would join events to their own record:
  * that is why only events collected with consent and never claimed before are joined, which Heyi decides.
  */
 export function anonymousIdOf(ctx: Context): string | undefined {
-  const raw = ctx.cookies.get('ajs_anonymous_id');
-  if (!raw) return undefined;
-  const text = raw.includes('%') ? safeDecode(raw) : raw;
-  const id = text.replace(/^"|"$/g, '');
-  return /^[\w-]{8,100}$/.test(id) ? id : undefined;
-}
-
-function safeDecode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return '';
-  }
+  const id = ctx.cookies.get('shanyu_visitor');
+  return id && /^[\w-]{8,100}$/.test(id) ? id : undefined;
 }
 
 /**
- * The library was blocked or slow when the person signed in, so the token request could not name its id: it is bound
- * now, the second way Heyi knows: an identify with the server key, with both ids.
+ * The visitor had no id yet when they signed in, so the token request could not name it: it is bound now, the second way Heyi
+ * knows: an identify with the server key, with both ids.
  */
 async function bindLate({ api, clock, log }: Parts, session: Session, anonymousId: string | undefined) {
   const { person } = session;

@@ -1,64 +1,40 @@
 /**
- * Page and product views through Segment's own library, unmodified: only its address points at Heyi. Each event says what
- * the visitor agreed to. Runs before /assets/analytics.js, which takes over the queue that is made here.
+ * Page and product views by Heyi's own SDK (sdk/web), served by the shop as its sources are. The shop asks for consent itself: before
+ * the answer nothing is stored or sent. What is put in the bag is said by attributes of the form (product.eta).
  */
-(() => {
-  const data = JSON.parse(document.getElementById('page-data').textContent);
+import { data } from './data.js';
+import { createHeyi } from './heyi/heyi.js';
+import { addLocalEvents, dropLocalEvents } from './local-events.js';
 
-  // Segment's loading snippet, without the part that would fetch the library from elsewhere.
-  const analytics = [];
-  window.analytics = analytics;
-  for (const method of ['track', 'page', 'identify', 'reset', 'ready', 'on', 'addSourceMiddleware']) {
-    analytics[method] = (...values) => {
-      (Array.isArray(window.analytics) ? analytics : []).push([method, ...values]);
-      return analytics;
-    };
-  }
-  analytics._writeKey = data.write_key;
-  analytics._cdn = data.issuer;
-  // Sent even while the next page loads.
-  analytics._loadOptions = {
-    integrations: { 'Segment.io': { deliveryStrategy: { strategy: 'standard', config: { keepalive: true } } } },
-  };
+const { profiling, marketing, is_asked } = data.consent;
 
-  analytics.addSourceMiddleware(({ payload, next }) => {
-    const { is_asked: _, ...purposes } = data.consent;
-    payload.obj.context = {
-      ...payload.obj.context,
-      channel: 'website',
-      consent: { categoryPreferences: { service: true, ...purposes } },
-    };
-    if (!data.sub) remember(payload.obj);
-    next(payload);
-  });
+export const heyi = createHeyi({
+  issuer: data.issuer,
+  writeKey: data.write_key,
+  consent: is_asked ? { profiling, marketing } : null,
+  // Cookies ignore ports: on this machine the name must be nobody else's.
+  cookie: { name: 'shanyu_visitor' },
+  pages: !data.is_signed_out,
+  onEvent: (event) => data.sub || addLocalEvents([localEvent(event)]),
+  ...(data.spa_client_id && {
+    signIn: {
+      clientId: data.spa_client_id,
+      redirectUri: `${data.url}/spa/callback`,
+      scope: 'openid profile offline_access',
+    },
+  }),
+});
 
-  async function remember({ messageId, type, event, timestamp, properties }) {
-    const { addLocalEvents } = await import('/assets/local-events.js');
-    addLocalEvents([
-      {
-        message_id: messageId,
-        type,
-        event: event ?? 'page_viewed',
-        channel: 'website',
-        timestamp,
-        properties: { name: properties?.name, title: properties?.title },
-      },
-    ]);
-  }
+if (data.is_signed_out) {
+  // A shared computer: whoever comes next is somebody else.
+  heyi.reset();
+  dropLocalEvents('website');
+} else if (data.product) {
+  const { product_id, name, category, price } = data.product;
+  heyi.track('product_viewed', { product_id, name, category, price, currency: 'CNY' });
+}
 
-  if (data.is_signed_out) {
-    // A shared computer: whoever comes next is somebody else.
-    analytics.reset();
-    import('/assets/local-events.js').then(({ dropLocalEvents }) => dropLocalEvents('website'));
-    return;
-  }
-  analytics.page();
-  if (data.product) analytics.track('product_viewed', described(data.product));
-  document.addEventListener('submit', ({ target }) => {
-    if (target.matches('[data-track="cart_added"]')) window.analytics.track('cart_added', described(data.product));
-  });
-
-  function described({ product_id, name, category, price }) {
-    return { product_id, name, category, price, currency: 'CNY' };
-  }
-})();
+function localEvent({ messageId, type, event = 'page_viewed', timestamp, properties }) {
+  const { name, title } = properties;
+  return { message_id: messageId, type, event, channel: 'website', timestamp, properties: { name, title } };
+}

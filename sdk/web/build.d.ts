@@ -1,0 +1,1 @@
+export function bundle(): Promise<Record<'heyi.js' | 'heyi.global.js', string>>;
