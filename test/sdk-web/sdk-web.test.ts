@@ -359,10 +359,11 @@ describe('signing in without a server', () => {
 
 describe('the mirror', () => {
   const vendors = `window.calls = []; window.gtag = (...values) => calls.push(values); window._hmt = { push: (value) => calls.push(value) };
-    localStorage.setItem('heyi.session', JSON.stringify({ sub: '01900000-0000-7000-8000-000000000001', access_token: 'x', expires_at: 0 }));`;
+    localStorage.setItem('heyi.session', JSON.stringify({ sub: '01900000-0000-7000-8000-000000000001', access_token: 'x', expires_at: 9e12 }));`;
 
   it('tells other vendors under consent, and knows the person to each by another id', async () => {
     const visitor = await visit('/mirrored/', {}, vendors);
+    await wire(visitor.context, offline);
     await visitor.page.evaluate('heyi.setConsent({ profiling: false })');
     await track(visitor, 'not_mirrored');
     await visitor.page.evaluate('heyi.setConsent({ profiling: true })');
