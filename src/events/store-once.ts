@@ -7,10 +7,11 @@ import type pg from 'pg';
 import { batched } from '../database.ts';
 import { copyActivity } from './activity.ts';
 import { boundSql, seenSql } from './bind.ts';
+import { type Sharing, type StoredContext, shareContexts, sharedSql } from './contexts.ts';
 import { copyIn, patiently } from './copy.ts';
 import { copyHeld } from './held.ts';
 import { storableJson } from './storable.ts';
-import { copyEvents, type EventRow, ensurePartition, knownSql } from './store.ts';
+import { copyEvents, type EventRow, ensurePartition, knownSql, type StoredRow } from './store.ts';
 
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
 export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
@@ -47,15 +48,21 @@ async function storePersistently(db: Knex, rows: EventRow[]): Promise<Set<EventR
 }
 
 async function storeWithin(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
+  const now = rows.reduce((latest, { received_at }) => (received_at > latest ? received_at : latest), new Date(0));
+  const sharing = shareContexts(db, now);
+  const work = { now, sharing, rows, divided: rows.map(({ context }) => sharing.divide(context)) };
   const connection: pg.Client = await db.client.acquireConnection();
   try {
-    return await (isNearTurnOfMonth(rows) && !db.isTransaction
-      ? oneAfterTheOther(connection, rows)
-      : askAndStore(connection, rows));
+    const inTurn = isNearTurnOfMonth(rows) && !db.isTransaction;
+    const stored = await (inTurn ? oneAfterTheOther(connection, work) : askAndStore(connection, work));
+    sharing.stored();
+    return stored;
   } finally {
     await db.client.releaseConnection(connection);
   }
 }
+
+type Work = { now: Date; sharing: Sharing; rows: EventRow[]; divided: StoredContext[] };
 
 const nearMs = 5 * 60_000;
 
@@ -70,13 +77,13 @@ function isNearTurnOfMonth(rows: EventRow[]): boolean {
  * One message id is unique within a month by index, across months by a look-up that does not see what another process is just
  * storing. So for some minutes around the change of month what one source sends is stored one after the other.
  */
-async function oneAfterTheOther(connection: pg.Client, rows: EventRow[]): Promise<Set<EventRow>> {
-  const sources = [...new Set(rows.map(({ source_id }) => source_id))].sort((a, b) => a - b);
+async function oneAfterTheOther(connection: pg.Client, work: Work): Promise<Set<EventRow>> {
+  const sources = [...new Set(work.rows.map(({ source_id }) => source_id))].sort((a, b) => a - b);
   await connection.query('begin');
   try {
     for (const source of sources)
       await connection.query('select pg_advisory_xact_lock(hashtextextended($1, 3))', [`event source ${source}`]);
-    const stored = await askAndStore(connection, rows);
+    const stored = await askAndStore(connection, work);
     await connection.query('commit');
     return stored;
   } catch (error) {
@@ -90,26 +97,27 @@ async function oneAfterTheOther(connection: pg.Client, rows: EventRow[]): Promis
  * all that the rows leave behind, as one transaction: the events, what the profiles of their subjects have to count, and those of them
  * that wait for their person.
  */
-async function askAndStore(connection: pg.Client, rows: EventRow[]): Promise<Set<EventRow>> {
+async function askAndStore(connection: pg.Client, { now, sharing, rows, divided }: Work): Promise<Set<EventRow>> {
   const asked = rows.map((row, n) => ({
     n,
     source_id: row.source_id,
     message_id: row.message_id,
     ...(row.subject_id === null && row.is_attributable && { anonymous_id: row.anonymous_id, timestamp: row.timestamp }),
   }));
-  const now = rows.reduce((latest, { received_at }) => (received_at > latest ? received_at : latest), new Date(0));
-  const values = [storableJson(asked), now];
+  const values = [storableJson(asked), now, sharing.missing()];
   const answer = await patiently(connection, connection.query({ name: 'events.ask', text: askSql, values }));
   const known = new Set<number>();
   const subjects = new Map<number, string>();
   for (const { n, subject_id } of answer.rows) subject_id === null ? known.add(n) : subjects.set(n, subject_id);
   const stored = new Set<EventRow>();
-  const written: EventRow[] = [];
+  const written: StoredRow[] = [];
   for (const [n, row] of rows.entries()) {
-    if (known.has(n)) continue;
-    const subject_id = subjects.get(n);
+    const parts = divided[n];
+    if (known.has(n) || !parts) continue;
+    const subject_id = row.subject_id ?? subjects.get(n) ?? null;
+    const trust = subjects.has(n) && row.trust === 'claimed' ? 'bound' : row.trust;
     stored.add(row);
-    written.push(subject_id ? { ...row, subject_id, trust: row.trust === 'claimed' ? 'bound' : row.trust } : row);
+    written.push({ ...row, subject_id, trust, divided: parts });
   }
   if (written.length)
     await copyIn(connection, durableSql, [copyEvents(written), copyActivity(written), ...copyHeld(written)]);
@@ -120,7 +128,7 @@ const askSql = `
   with asked as materialized (
     select r.*, to_timestamp(r."timestamp" / 1000.0) as at
       from json_to_recordset($1::json) as r (n int, source_id int, message_id text, anonymous_id text, "timestamp" float8)
-  ), ${boundSql}, ${seenSql}, ${knownSql}
+  ), ${boundSql}, ${seenSql}, ${sharedSql}, ${knownSql}
   select n, subject_id from bound union all select n, null from known`;
 
 /** An answer of 200 follows the commit: a database whose default is not to wait for the disk is told to wait. A stricter default stays. */

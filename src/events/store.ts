@@ -3,6 +3,7 @@
  * elsewhere reads the view recorded_events.
  */
 import type { Knex } from 'knex';
+import type { StoredContext } from './contexts.ts';
 import { type Copy, copyLine } from './copy.ts';
 import type { IdentityKey } from './people.ts';
 import { storableJson } from './storable.ts';
@@ -34,6 +35,8 @@ export type EventRow = {
   held?: IdentityKey[] | undefined;
 };
 
+export type StoredRow = EventRow & { divided: StoredContext };
+
 /** How far back a message id is recognised; also how long held events wait and a binding stands idle. */
 export const horizonDays = 30;
 
@@ -44,21 +47,21 @@ export const horizonDays = 30;
 export const knownSql = `known as (
     select n from asked a where exists (
       select from events e
-       where e.source_id = a.source_id and e.message_id = a.message_id
+       where message_key(e.source_id, e.message_id) = message_key(a.source_id, a.message_id)
          and e.received_at >= $2::timestamptz - interval '${horizonDays} days' and e.received_at < $2::timestamptz + interval '1 day')
   )`;
 
 /** In the order of the unique index: rows that others are storing too are waited for in one direction, and nobody deadlocks. */
-export function copyEvents(rows: EventRow[]): Copy {
+export function copyEvents(rows: StoredRow[]): Copy {
   const sorted = rows.toSorted((a, b) => a.source_id - b.source_id || (a.message_id < b.message_id ? -1 : 1));
   return {
     sql: `copy events (id, received_at, "timestamp", original_timestamp, subject_id, source_id, counts, is_attributable, message_id,
-      type, event, original_event, channel, trust, anonymous_id, claimed_user_id, consents, properties, context) from stdin`,
+      type, event, original_event, channel, trust, anonymous_id, claimed_user_id, consents, properties, context, context_id, page_id) from stdin`,
     lines: sorted.map(eventLine).join(''),
   };
 }
 
-const eventLine = (row: EventRow): string =>
+const eventLine = (row: StoredRow): string =>
   copyLine([
     row.id,
     row.received_at,
@@ -78,19 +81,22 @@ const eventLine = (row: EventRow): string =>
     row.claimed_user_id,
     row.consents,
     storableJson(row.properties),
-    storableJson(row.context),
+    row.divided.context,
+    row.divided.context_id,
+    row.divided.page_id,
   ]);
 
 /** Part of a statement: gives events that have none the subject_id of the row of `from` that has their source_id, message_id and received_at. */
 export const giveSubject = (from: string) => `
       update events e set subject_id = f.subject_id from ${from} f
-       where e.source_id = f.source_id and e.message_id = f.message_id and e.received_at = f.received_at and e.subject_id is null
+       where message_key(e.source_id, e.message_id) = message_key(f.source_id, f.message_id) and e.received_at = f.received_at
+         and e.subject_id is null
       returning e.subject_id, e.channel, e.event, e.counts, e."timestamp"`;
 
 /** Part of a statement: those of `from` go that nobody has and no anonymous id keeps. */
 export const removeNobodys = (from: string) => `
       delete from events e using ${from} l
-       where e.source_id = l.source_id and e.message_id = l.message_id and e.received_at = l.received_at
+       where message_key(e.source_id, e.message_id) = message_key(l.source_id, l.message_id) and e.received_at = l.received_at
          and e.subject_id is null and e.anonymous_id is null
       returning e.source_id, e.message_id`;
 

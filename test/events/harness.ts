@@ -102,7 +102,7 @@ export async function agree(db: Database, subject_id: string, purpose = 'profili
 }
 
 export async function eventRows(db: Database, where: Record<string, unknown> = {}) {
-  return db('events').where(where).orderBy(['timestamp', 'id']);
+  return db('recorded_events').where(where).orderBy(['timestamp', 'id']);
 }
 
 /** A pool of its own, as another process has. */

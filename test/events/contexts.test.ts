@@ -1,0 +1,61 @@
+/** What repeats of a context is stored once, and read as it was sent. */
+import { describe, expect, it } from 'vitest';
+import { preparePartitions } from '../../src/events/jobs.ts';
+import { testDatabase } from '../helpers/database.ts';
+import { anotherPool, basic, clientKey, eventRows, eventsApp, movableClock, seedKeys } from './harness.ts';
+
+const { db, url } = await testDatabase();
+await seedKeys(db);
+const clock = movableClock('2027-03-10T12:00:00Z');
+await preparePartitions(db, clock);
+const apps = [await eventsApp(db, { clock }), await eventsApp(anotherPool(url), { clock })];
+
+const browser = { userAgent: `Mozilla/5.0 ${'x'.repeat(80)}`, locale: 'zh-CN', campaign: { source: 'wechat' } };
+const page = {
+  path: '/products/1',
+  title: '外壳',
+  url: 'https://www.example.com/products/1',
+  referrer: '',
+  search: '',
+};
+
+async function send(context: Record<string, unknown>, app = apps[0]) {
+  const messageId = crypto.randomUUID();
+  const answer = await app?.send(
+    '/v1/track',
+    { event: 'a', anonymousId: 'anon', messageId, context },
+    basic(clientKey),
+  );
+  expect(answer?.status).toBe(200);
+  const [seen] = await eventRows(db, { message_id: messageId });
+  const [row] = await db('events').where({ message_id: messageId });
+  return { seen: seen.context, row };
+}
+
+describe('the context of an event', () => {
+  it('is stored with the first, and once for all that come after it, by any process', async () => {
+    const context = { ...browser, page, sessionId: 7 };
+    const sent = [];
+    for (const app of [apps[0], apps[0], apps[0], apps[1], apps[1]]) sent.push(await send(context, app));
+    for (const { seen } of sent) expect(seen).toEqual(context);
+    expect(sent.map(({ row }) => row.context_id !== null)).toEqual([false, true, true, false, true]);
+    expect(new Set(sent.map(({ row }) => row.context_id)).size).toBe(2);
+    expect(sent[1]?.row.context).toEqual({ sessionId: 7 });
+    expect(await db('event_contexts').count()).toEqual([{ count: 2 }]);
+  });
+
+  it('keeps what may say who somebody is with the event: other fields, and pages with a query', async () => {
+    const context = { ...browser, page: { ...page, search: '?invite=wang' }, ip: '203.0.113.7', device: { id: 'd1' } };
+    const { seen, row } = await send(context);
+    expect(seen).toEqual(context);
+    expect(row.context).toEqual({ page: context.page, ip: '203.0.113.7', device: { id: 'd1' } });
+  });
+
+  it('is said to be used in the next month by the first event that does', async () => {
+    const uses = () => db('event_contexts').select(db.raw(`distinct to_char(used_on, 'YYYY-MM-DD') as day`));
+    expect(await uses()).toEqual([{ day: '2027-03-01' }]);
+    clock.set('2027-04-10T12:00:00Z');
+    for (const _ of [1, 2]) await send({ ...browser, page });
+    expect(await uses()).toEqual([{ day: '2027-04-01' }]);
+  });
+});
