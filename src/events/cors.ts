@@ -41,6 +41,15 @@ export function answerPreflight(ctx: Context): void {
  * @throws origin_not_allowed
  */
 export function refuseForeignOrigin(ctx: Context, { origins }: Speaker): void {
-  const origin = ctx.get('origin');
+  const origin = ctx.get('origin') || originOfImage(ctx);
   if (origin && origins.length && !origins.includes(origin)) throw fail('origin_not_allowed');
+}
+
+/** An image is asked for without Origin. A page that hides its address too could be anybody's: that of a key's website must not. */
+function originOfImage(ctx: Context): string | undefined {
+  if (ctx.method !== 'GET') return undefined;
+  const { origin } = URL.parse(ctx.get('referer')) ?? {};
+  // Sent by browsers; `none` is an address that somebody typed.
+  const isAskedByPage = !['', 'none'].includes(ctx.get('sec-fetch-site'));
+  return origin ?? (isAskedByPage ? 'hidden' : undefined);
 }

@@ -37,6 +37,8 @@ export type Batch = {
   type: EventType | undefined;
   sentAt: unknown;
   context: unknown;
+  /** Judged, and nothing is kept of it. */
+  dryRun?: boolean;
 };
 
 export type RejectedEvent = { index: number; message_id: string | null; code: RejectionCode; message: string };
@@ -56,7 +58,7 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
     else incoming.push({ index, event: read.incoming });
   }
   const events = incoming.map(({ event }) => event);
-  await bindProven(services, speaker, events);
+  if (!batch.dryRun) await bindProven(services, speaker, events);
   const attribute = await attributor({ db, keyOf: services.keyOf, catalogue }, speaker, events);
   const idOf = eventIds(received_at, batch.items.length);
   const { source_id } = speaker;
@@ -69,9 +71,11 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
         rowOf(event, { id: idOf(index), received_at, source_id, channel: event.channel ?? speaker.channel, ...found }),
       );
   }
+  rejected.sort((a, b) => a.index - b.index);
+  if (batch.dryRun) return rejected;
   if (rows.length) await storeOnce(db, rows);
   if (rejected.length) await keepRejections(services, speaker, received_at, batch.items, rejected);
-  return rejected.sort((a, b) => a.index - b.index);
+  return rejected;
 }
 
 type Placed = Pick<
@@ -192,15 +196,22 @@ async function keepRejections(
   items: unknown[],
   rejected: RejectedEvent[],
 ): Promise<void> {
-  const rejections = rejected.slice(0, mostKept).map(({ index, message_id, code, message }) => {
-    // What is too deep cannot be written out.
-    const sample =
-      code === 'too_deep' ? null : storableText(maskedSample(JSON.stringify(items[index]).slice(0, 4_000)));
-    return { message_id, code, message, sample };
-  });
+  const rejections = rejected
+    .slice(0, mostKept)
+    .map(({ index, ...why }) => ({ ...why, sample: sampleOf(items[index]) }));
   await insertRejections(db, { source_id, received_at, rejections });
   log.info(
     { source_id, rejected: rejected.length, codes: [...new Set(rejected.map(({ code }) => code))] },
     'events: rejected',
   );
+}
+
+/** Null for what nobody can write out: it is too deep, whatever else was found first. */
+function sampleOf(item: unknown): string | null {
+  try {
+    return storableText(maskedSample(JSON.stringify(item).slice(0, 4_000)));
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
