@@ -50,9 +50,13 @@ export const builtin: EventDefinition[] = [
   ]),
   define('app_opened', '打开小程序或应用', 'App opened', { scene: 'string', path: 'string' }, [
     '$MPLaunch',
-    '$MPShow',
     '$AppStart',
     'Application Opened',
+  ]),
+  // Comes with every app_opened too, and with every return.
+  define('app_shown', '小程序或应用切到前台', 'App shown', { scene: 'string', path: 'string' }, [
+    '$MPShow',
+    'Application Foregrounded',
   ]),
   define('app_closed', '离开小程序或应用', 'App closed', { duration: 'number' }, [
     '$MPHide',

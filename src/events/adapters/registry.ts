@@ -8,5 +8,11 @@ import type { Door } from '../door.ts';
 import { growingioRoutes } from './growingio/routes.ts';
 import { rudderstackRoutes } from './rudderstack/routes.ts';
 import { segmentRoutes } from './segment/routes.ts';
+import { sensorsRoutes } from './sensors/routes.ts';
 
-export const adapters: ((door: Door) => Router<RequestState>)[] = [segmentRoutes, rudderstackRoutes, growingioRoutes];
+export const adapters: ((door: Door) => Router<RequestState>)[] = [
+  segmentRoutes,
+  rudderstackRoutes,
+  growingioRoutes,
+  sensorsRoutes,
+];
