@@ -7,7 +7,7 @@ import { type Facts, factsOf, inOrder, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { Answer, BehaviourEvent, PerNode, Scalar } from './language.ts';
 import type { Matcher } from './match.ts';
-import { mostValues, type Question } from './question.ts';
+import { mostCandidates, mostValues, type Question } from './question.ts';
 import { compileSequence } from './sequence.ts';
 
 type Member = { question: Question; isNegated: boolean };
@@ -32,7 +32,7 @@ export function compilePer(node: PerNode, tz: string): Question {
         const answer = question.answer(own, at);
         return isNegated ? notOf(answer) : answer;
       });
-      return { value, own, answer: allOf([seen, ...asked]) };
+      return { value, own, asked, answer: allOf([seen, ...asked]) };
     });
   return {
     key: `${keyOf(node)} ${members.map(({ question }) => question.key).join()}`,
@@ -50,24 +50,39 @@ export function compilePer(node: PerNode, tz: string): Question {
     },
     account: (facts, at) => {
       const answers = answersAt(facts, at);
-      const values = satisfying(answers);
-      const events = answers
-        .filter(({ value }) => values.includes(value))
-        .flatMap(({ own }) => members.flatMap(({ question }) => question.account(own, at).events));
-      return { observed: values.length, events: [...new Set(events)].sort(inOrder), values };
+      const nearest = answers
+        .toSorted((a, b) => nearness(b) - nearness(a) || byText(a.value, b.value))
+        .slice(0, mostCandidates);
+      const accounts = nearest.map(({ value, own, asked, answer }) => ({
+        candidate: { value, holds: answer.holds },
+        members: members.map(({ question }, index) => ({
+          holds: asked[index]?.holds ?? false,
+          ...question.account(own, at),
+        })),
+      }));
+      const resting = accounts.filter(({ candidate }) => candidate.holds || !accounts[0]?.candidate.holds);
+      const events = new Set(resting.flatMap(({ members }) => members.flatMap(({ events }) => events)));
+      return {
+        observed: answers.filter(({ answer }) => answer.holds).length,
+        events: [...events].sort(inOrder),
+        candidates: accounts.map(({ candidate, members }) => ({
+          ...candidate,
+          members: members.map(({ holds, observed }) => ({ holds, observed })),
+        })),
+      };
     },
   };
 }
 
-type Candidate = { events: BehaviourEvent[]; presences: Presence<BehaviourEvent>[] };
+type Seen = { events: BehaviourEvent[]; presences: Presence<BehaviourEvent>[] };
 
 /** The values of all matches of all members, whatever their windows, and of each the events that the members see. */
 function candidatesOf(
   facts: Facts,
   matchers: Matcher[],
   read: (event: BehaviourEvent) => unknown[],
-): Map<Scalar, Candidate> {
-  const candidates = new Map<Scalar, Candidate>();
+): Map<Scalar, Seen> {
+  const candidates = new Map<Scalar, Seen>();
   for (const matcher of matchers) {
     for (const { event, until } of matcher.occurrences(facts)) {
       for (const value of scalarsOf(read(event))) {
@@ -87,6 +102,10 @@ function candidatesOf(
 function isSeen(presences: Presence<BehaviourEvent>[], at: number): Answer {
   if (presences.some(({ from, until }) => from <= at && until === Infinity)) return always;
   return sweep(presences, presenceTally(), at);
+}
+
+function nearness({ answer, asked }: { answer: Answer; asked: Answer[] }): number {
+  return answer.holds ? Infinity : asked.filter(({ holds }) => holds).length;
 }
 
 /** By text, as code points are ordered; a boolean before a number before a string of the same text. */

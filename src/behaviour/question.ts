@@ -23,9 +23,13 @@ export type Values = { path: Path; satisfying: Scalar[]; dueAt: number | null };
 export const mostValues = 100;
 
 export type Account = {
-  /** The number that was compared, null when there is none (the average of nothing). */
+  /** The number that was compared (of a sequence the positive steps reached, of a Per the values that satisfy); null when there is none. */
   observed: number | null;
   /** In order. */
   events: BehaviourEvent[];
-  values?: Scalar[];
+  /** Of a Per: the values nearest to satisfying it, those that do first, with what each member says of them. */
+  candidates?: Candidate[];
 };
+
+export type Candidate = { value: Scalar; holds: boolean; members: { holds: boolean; observed: number | null }[] };
+export const mostCandidates = 10;

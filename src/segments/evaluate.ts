@@ -55,8 +55,8 @@ export type Clause = {
   path: string;
   parts: Clause[];
   answer(evaluation: Evaluation): Answer;
-  /** Of a question about events. */
-  account?(evaluation: Evaluation): Account;
+  /** What the answer rests on: of a question about events, and the value of a trait. */
+  account?(evaluation: Evaluation): { observed: unknown } & Partial<Omit<Account, 'observed'>>;
 };
 
 export type CompileOptions = {
@@ -78,7 +78,7 @@ export function compileSegment(segment: Segment, { segmentOf }: CompileOptions):
       return { node, path, parts: [part], answer: (evaluation) => notOf(part.answer(evaluation)) };
     }
     if ('event' in node || 'sequence' in node) return behaviour(node, path, isNegated);
-    return { node, path, parts: [], answer: 'trait' in node ? trait(node) : has(node) };
+    return { node, path, parts: [], ...('trait' in node ? trait(node) : { answer: has(node) }) };
   }
   function joined(node: { all: Node[] } | { any: Node[] }, path: string, isNegated: boolean): Clause {
     const [nodes, name, join] =
@@ -98,13 +98,16 @@ export function compileSegment(segment: Segment, { segmentOf }: CompileOptions):
       account: (evaluation) => question.account(factsFor(purpose, evaluation).facts, evaluation.at),
     };
   }
-  function trait(node: TraitNode): Clause['answer'] {
+  function trait(node: TraitNode): Pick<Clause, 'answer' | 'account'> {
     const test = compileTrait(node, tz);
     reads.traits.push(node.trait);
-    return (evaluation) => {
-      const { value, dueAt } = traitOf(node.trait, tz, evaluation);
-      const answer = test(value, evaluation.at);
-      return { holds: answer.holds, dueAt: earliest(answer.dueAt, dueAt) };
+    return {
+      answer: (evaluation) => {
+        const { value, dueAt } = traitOf(node.trait, tz, evaluation);
+        const answer = test(value, evaluation.at);
+        return { holds: answer.holds, dueAt: earliest(answer.dueAt, dueAt) };
+      },
+      account: (evaluation) => ({ observed: traitOf(node.trait, tz, evaluation).value ?? null }),
     };
   }
   function has(node: HasNode): Clause['answer'] {
