@@ -13,7 +13,7 @@ import { isRecord } from './storable.ts';
 export async function takeOne(door: Door, ctx: Context, type: EventType): Promise<void> {
   const known = await door.speakerOfHeader(ctx);
   const bytes = await door.readBody(ctx);
-  const [rejected] = await door.take(ctx, async () => {
+  const [rejected] = await door.take(ctx, bytes.length, async () => {
     const event = parseObject(bytes);
     const speaker = known ?? (await door.speakerOfKey(event.writeKey));
     return { speaker, batch: { items: [event], type, sentAt: undefined, context: undefined } };
@@ -27,7 +27,7 @@ export async function takeOne(door: Door, ctx: Context, type: EventType): Promis
 /** @throws what the door throws; a bad event is named in the answer */
 export async function takeBatch(door: Door, ctx: Context, known: Speaker | undefined): Promise<void> {
   const bytes = await door.readBody(ctx);
-  const rejected = await door.take(ctx, async () => {
+  const rejected = await door.take(ctx, bytes.length, async () => {
     const { batch: items, sentAt, context, writeKey } = parseObject(bytes);
     if (!Array.isArray(items)) throw fail('invalid_fields', { fields: { batch: 'A list of events is needed.' } });
     const speaker = known ?? (await door.speakerOfKey(writeKey));

@@ -1,5 +1,5 @@
 /**
- * The events of a request: a JSON list, as it is or as LZ-string, which each transport packs in its own way.
+ * The text of a request, and the events in it: a JSON list, as it is or as LZ-string, which each transport packs in its own way.
  *
  *   compress   transport                                  packing
  *   0          all                                        none
@@ -11,21 +11,21 @@ import { fail } from '../../../errors.ts';
 import { batchBytes } from '../../door.ts';
 import { decompress, type Packing } from './lz.ts';
 
-/** @throws bad_request | invalid_json | payload_too_large, of the whole request */
-export function eventsOfBody(bytes: Buffer, compress: unknown, codec: string): unknown[] {
-  if (compress !== '1') return parse(bytes.toString('utf8'));
-  return parse(decompress(codec ? packedText(bytes.toString('utf8')) : packedBytes(bytes), batchBytes));
+/** @throws bad_request | payload_too_large */
+export function textOfBody(bytes: Buffer, compress: unknown, codec: string): string {
+  if (compress !== '1') return bytes.toString('utf8');
+  return decompress(codec ? packedText(bytes.toString('utf8')) : packedBytes(bytes), batchBytes);
 }
 
 /**
  * The tracker writes plain JSON into the address as it is, `&` and all, so what follows `data=` is one value to the end.
- * @throws as eventsOfBody
+ * @throws as textOfBody
  */
-export function eventsOfQuery(querystring: string): unknown[] {
+export function textOfQuery(querystring: string): string {
   const [, query = '', data = ''] = /^(.*?)&data=(.*)$/.exec(querystring) ?? [];
   if (!data) throw fail('bad_request', { message: 'There is no "data".' });
-  if (new URLSearchParams(query).get('compress') !== '11') return parse(decoded(data));
-  return parse(decompress(packedAddress(data), batchBytes));
+  if (new URLSearchParams(query).get('compress') !== '11') return decoded(data);
+  return decompress(packedAddress(data), batchBytes);
 }
 
 const packedBytes = (bytes: Buffer): Packing => ({
@@ -56,7 +56,8 @@ function decoded(text: string): string {
   });
 }
 
-function parse(text: string): unknown[] {
+/** @throws invalid_json | bad_request, of the whole request */
+export function eventsIn(text: string): unknown[] {
   let value: unknown;
   try {
     value = JSON.parse(text);

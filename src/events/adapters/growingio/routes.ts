@@ -9,7 +9,8 @@ import type { Context, RequestState } from '../../../http/server.ts';
 import { answerPreflight } from '../../cors.ts';
 import type { Door } from '../../door.ts';
 import { mostEvents } from '../../intake.ts';
-import { eventsOfBody, eventsOfQuery } from './decode.ts';
+import type { Speaker } from '../../speaker.ts';
+import { eventsIn, textOfBody, textOfQuery } from './decode.ts';
 import { eventOf } from './events.ts';
 
 export function growingioRoutes(door: Door): Router<RequestState> {
@@ -19,33 +20,25 @@ export function growingioRoutes(door: Door): Router<RequestState> {
   router.post('/collect', async (ctx) => {
     const speaker = await door.speakerOfKey(ctx.params.key);
     const bytes = await door.readBody(ctx);
-    await door.take(ctx, () => ({
-      speaker,
-      batch: batchOf(ctx, eventsOfBody(bytes, ctx.query.compress, ctx.get('x-compress-codec'))),
-    }));
-    succeed(ctx);
+    await take(door, ctx, speaker, textOfBody(bytes, ctx.query.compress, ctx.get('x-compress-codec')));
   });
   router.get('/collect', async (ctx) => {
     const speaker = await door.speakerOfKey(ctx.params.key);
-    await door.take(ctx, () => ({ speaker, batch: batchOf(ctx, eventsOfQuery(ctx.querystring)) }));
-    succeed(ctx);
+    await take(door, ctx, speaker, textOfQuery(ctx.querystring));
   });
   return router;
 }
 
-/** `stm` is the sender's clock when it sent. */
-function batchOf(ctx: Context, events: unknown[]) {
-  // One more than the door takes is enough for it to say so.
-  return {
-    items: events.slice(0, mostEvents + 1).map(eventOf),
-    type: undefined,
-    sentAt: Number(ctx.query.stm),
-    context: undefined,
-  };
-}
-
 /** What cannot be stored is kept aside for the key's owner: sending it again would change nothing. */
-function succeed(ctx: Context): void {
+async function take(door: Door, ctx: Context, speaker: Speaker, text: string): Promise<void> {
+  await door.take(ctx, text.length, () => {
+    // One more than the door takes is enough for it to say so.
+    const items = eventsIn(text)
+      .slice(0, mostEvents + 1)
+      .map(eventOf);
+    // `stm` is the sender's clock when it sent.
+    return { speaker, batch: { items, type: undefined, sentAt: Number(ctx.query.stm), context: undefined } };
+  });
   ctx.set('Cache-Control', 'no-store');
   ctx.status = 204;
 }

@@ -1,5 +1,5 @@
 /**
- * The records in a request. They come as form fields, in the query or in the body, whatever the content type says: `data` is one
+ * The text of a request, and the records in it. They come as form fields, in the query or in the body, whatever the content type says: `data` is one
  * record, `data_list` several; JSON, gzipped or not (`gzip=1`, which some forget, so it is looked at), base64.
  */
 import { gunzipSync } from 'node:zlib';
@@ -7,15 +7,21 @@ import { fail } from '../../../errors.ts';
 import { batchBytes } from '../../door.ts';
 import { isRecord } from '../../storable.ts';
 
-/** @throws bad_request | invalid_json | payload_too_large, of the whole request: nothing in it can be read */
-export function recordsOf(fields: URLSearchParams): unknown[] {
+/** @throws bad_request | payload_too_large, of the whole request: nothing in it can be read */
+export function textIn(fields: URLSearchParams): string {
   // A plus sign that nobody encoded arrives as a space, which base64 does not have.
   const [one, list] = ['data', 'data_list'].map((name) => fields.get(name)?.replaceAll(' ', '+'));
   const sent = list || one;
   if (!sent) throw fail('bad_request', { message: 'There is neither "data" nor "data_list".' });
   if (sent === one && !isWhole(sent, fields.get('ext')))
     throw fail('bad_request', { message: 'The checksum in "ext" is not that of "data": part of it is missing.' });
-  const value = parse(sent);
+  // Encrypted records are not encoded, nor is what comes from a browser without btoa.
+  return /^[[{]/.test(sent) ? sent : textOf(inflated(Buffer.from(sent, 'base64')));
+}
+
+/** @throws invalid_json | bad_request, of the whole request */
+export function recordsIn(text: string): unknown[] {
+  const value = parse(text);
   const records = Array.isArray(value) ? value : [value];
   if (records.some((record) => isRecord(record) && 'ekey' in record && 'payloads' in record))
     throw fail('bad_request', {
@@ -34,9 +40,7 @@ function isWhole(encoded: string, ext: string | null): boolean {
   return hash === Number(stated);
 }
 
-function parse(sent: string): unknown {
-  // Encrypted records are not encoded, nor is what comes from a browser without btoa.
-  const text = /^[[{]/.test(sent) ? sent : textOf(inflated(Buffer.from(sent, 'base64')));
+function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {

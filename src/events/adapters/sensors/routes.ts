@@ -15,7 +15,7 @@ import type { Context, RequestState } from '../../../http/server.ts';
 import { answerPreflight } from '../../cors.ts';
 import type { Door } from '../../door.ts';
 import type { RejectedEvent } from '../../intake.ts';
-import { recordsOf } from './decode.ts';
+import { recordsIn, textIn } from './decode.ts';
 import { eventsOf } from './events.ts';
 
 /** One transparent pixel. */
@@ -52,8 +52,9 @@ async function receive(door: Door, ctx: Context, dryRun = false): Promise<Reject
   const query = new URLSearchParams(ctx.querystring);
   const speaker = await door.speakerOfKey(query.get('token') || query.get('project'));
   const fields = ctx.method === 'POST' ? new URLSearchParams((await door.readBody(ctx)).toString('utf8')) : query;
-  return door.take(ctx, () => {
-    const items = recordsOf(fields).flatMap((record) => eventsOf(record, speaker));
+  const text = textIn(fields);
+  return door.take(ctx, text.length, () => {
+    const items = recordsIn(text).flatMap((record) => eventsOf(record, speaker));
     return { speaker, batch: { items, type: undefined, sentAt: undefined, context: undefined, dryRun } };
   });
 }
