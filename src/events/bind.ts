@@ -117,7 +117,8 @@ async function endBinding(trx: Knex, id: string, next: string): Promise<void> {
 /**
  * Parts of the question that comes before storing (`asked`: n, anonymous_id, at; $2 is now): `bound` says which events a bound
  * anonymous id gives a subject, by the moment they happened; `seen` keeps the bindings that were used from idling out, where once an
- * hour is enough, and a row that another process holds is left to it.
+ * hour is enough, and a row that another process holds is left to it. `offset 0` keeps the bindings a probe of the index for each
+ * visitor, however few there were when it was planned.
  */
 export const boundSql = `visitors as (
     select anonymous_id, min(at) as first_at, max(at) as last_at from asked where anonymous_id is not null group by anonymous_id
@@ -126,7 +127,7 @@ export const boundSql = `visitors as (
       select id, anonymous_id, subject_id, looks_back_to, bound_at,
              least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as until,
              ends_at is null and last_seen_at < $2::timestamptz - interval '1 hour' as is_stale
-        from anonymous_bindings where anonymous_id = v.anonymous_id
+        from anonymous_bindings where anonymous_id = v.anonymous_id offset 0
     ) a
      where a.looks_back_to <= v.last_at and a.until > v.first_at
        and exists (select from current_subjects c where c.requested_id = a.subject_id and c.status <> 'deleted')

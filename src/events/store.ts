@@ -43,12 +43,16 @@ export const horizonDays = 30;
 /**
  * Part of the question that comes before storing (`asked`: n, source_id, message_id; $2 is now): which of them their source sent before,
  * within the horizon. Of two processes that are asking at the same instant the unique index of the month decides.
+ *
+ * The limit keeps it a probe of the index for each: planned as a join while a new month is empty, it would go on reading all of that month
+ * until the table is analysed.
  */
 export const knownSql = `known as (
-    select n from asked a where exists (
+    select a.n from asked a cross join lateral (
       select from events e
        where message_key(e.source_id, e.message_id) = message_key(a.source_id, a.message_id)
-         and e.received_at >= $2::timestamptz - interval '${horizonDays} days' and e.received_at < $2::timestamptz + interval '1 day')
+         and e.received_at >= $2::timestamptz - interval '${horizonDays} days' and e.received_at < $2::timestamptz + interval '1 day'
+       limit 1) e
   )`;
 
 /** In the order of the unique index: rows that others are storing too are waited for in one direction, and nobody deadlocks. */
