@@ -29,9 +29,9 @@ import { createLogger, type Logger } from './log.ts';
 import { createPages } from './login/pages.ts';
 import { disableSandboxClients } from './oidc/clients.ts';
 import { createOidc } from './oidc/provider.ts';
-import { handleProfileJobs } from './profiles/profile.ts';
 import { createRouters } from './routers.ts';
 import { assertSameSecret, createSeal } from './seal.ts';
+import { startEvaluating } from './segments/worker.ts';
 import { findByIdentity } from './subjects/subjects.ts';
 
 export type Address = { name: string; url: string };
@@ -69,12 +69,12 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const pages = createPages({ render, i18n });
   const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
   handleEventJobs({ db, clock, log, jobs });
-  handleProfileJobs({ db, jobs });
   handleApiJobs({ db, jobs });
   handleNotices({ db, seal, log, connectors, publicUrl, jobs });
   handleRemovals({ db, seal, log, jobs });
 
   const ending = new AbortController();
+  let evaluating: { stop(): Promise<void> } | undefined;
   const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
   const health = createHealth({ db });
   const metrics = config.metricsPort === undefined ? undefined : createMetrics();
@@ -110,6 +110,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
         sandbox = await startSandbox({ config, db, seal, clock, log, connectors });
       }
       await jobs.start();
+      if (config.roles.worker) evaluating = startEvaluating({ db, clock, log });
       health.setReady(true);
       const firstAdminUrl = await firstAdminLink({ db, seal }, publicUrl);
       const addresses = [{ name: 'Heyi', url: publicUrl }, ...(sandbox?.addresses ?? [])];
@@ -120,7 +121,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
         health.setReady(false);
         ending.abort();
         await Promise.all([listener?.stop(), metricsListener?.stop(), sandbox?.stop()]);
-        await jobs.stop();
+        await Promise.all([jobs.stop(), evaluating?.stop()]);
         await db.destroy();
       })();
       return stopping;

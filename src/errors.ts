@@ -52,6 +52,10 @@ const codes = {
   last_identity: [409, 'The last way of signing in cannot be removed.'],
   merge_refused: [409, 'These two cannot be merged.'],
   case_decided: [409, 'This case was decided already.'],
+  segment_takes_too_long: [
+    503,
+    'This definition takes too long to evaluate for everybody. Narrow its window and try again.',
+  ],
   last_owner: [409, 'The last owner of the console keeps the role.'],
 } as const satisfies Record<string, readonly [status: number, sentence: string]>;
 

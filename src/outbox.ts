@@ -12,6 +12,8 @@ export type OutboxMessage = {
   payload: Record<string, unknown>;
 };
 
-export async function publish(trx: Knex.Transaction, { payload, ...message }: OutboxMessage): Promise<void> {
-  await trx('outbox').insert({ ...message, payload: JSON.stringify(payload) });
+export async function publish(trx: Knex.Transaction, ...messages: OutboxMessage[]): Promise<void> {
+  await trx('outbox').insert(
+    messages.map(({ payload, ...message }) => ({ ...message, payload: JSON.stringify(payload) })),
+  );
 }

@@ -72,7 +72,7 @@ export function createRouters(parts: Parts): Router<RequestState>[] {
       cors: oidc.cors,
       clientOf: oidc.loginClient,
     }),
-    apiRoutes({ db, seal, jobs, limits, log, authenticate }),
+    apiRoutes({ ...foundation, jobs, limits, authenticate, translate: i18n.translator('en') }),
     loginRoutes({ ...foundation, ...pages, config, limits, connectors, oidc, ending }),
     verificationFileRouter({ db }),
     wechatPushRoutes({ ...foundation, jobs, i18n, countForward: (outcome) => metrics?.countForward(outcome) }),

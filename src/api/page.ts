@@ -42,6 +42,22 @@ export function paginate<Item>(
   return { data, next_cursor: more ? encode({ after: idOf(last) }) : null };
 }
 
+/** What the page begins after; nothing for the first one. @throws invalid_fields */
+export function afterOf(cursor: string | undefined): string | undefined {
+  return cursor === undefined ? undefined : readCursor(cursor);
+}
+
+/** One page of what was read from there, one item more than the page holds. */
+export function pageAfter<Item>(
+  items: Item[],
+  limit: number,
+  idOf: (item: Item) => string,
+): { data: Item[]; next_cursor: string | null } {
+  const data = items.slice(0, limit);
+  const last = data.at(-1);
+  return { data, next_cursor: last !== undefined && items.length > limit ? encode({ after: idOf(last) }) : null };
+}
+
 const keyset = z.strictObject({ at: z.iso.datetime(), id: z.uuid() });
 
 /** Of a list that is read page by page in the order of time and id. */

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Router from '@koa/router';
 import { projectRoot } from '../config.ts';
+import { catalogueReader } from '../events/catalogue.ts';
 import { createOpenApi } from '../http/openapi.ts';
 import { type MountOptions, mountRoutes } from '../http/routes.ts';
 import type { RequestState } from '../http/server.ts';
@@ -13,6 +14,7 @@ import { clientRoutes } from './clients.ts';
 import { connectorRoutes } from './connectors.ts';
 import { identityRoutes } from './identities.ts';
 import { mergeRoutes } from './merges.ts';
+import { segmentRoutes } from './segments.ts';
 import { type ApiServices, scopes } from './services.ts';
 import { subjectRoutes } from './subjects.ts';
 import { verificationFileRoutes } from './verification-files.ts';
@@ -23,6 +25,7 @@ export const routes = [
   ...subjectRoutes,
   ...identityRoutes,
   ...mergeRoutes,
+  ...segmentRoutes,
   ...clientRoutes,
   ...writeKeyRoutes,
   ...connectorRoutes,
@@ -32,9 +35,10 @@ export const routes = [
 
 const prefix = '/api/v1';
 
-export type ApiOptions = ApiServices & Pick<MountOptions<ApiServices>, 'log' | 'authenticate'>;
+export type ApiOptions = Omit<ApiServices, 'readCatalogue'> & Pick<MountOptions<ApiServices>, 'log' | 'authenticate'>;
 
-export function apiRoutes({ authenticate, ...services }: ApiOptions): Router<RequestState> {
+export function apiRoutes({ authenticate, ...given }: ApiOptions): Router<RequestState> {
+  const services = { ...given, readCatalogue: catalogueReader(given) };
   const document = apiDocument();
   const router = new Router<RequestState>();
   router.get('/api/openapi.json', (ctx) => {

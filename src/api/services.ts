@@ -1,13 +1,26 @@
 /** What the handlers of the management API take, the one way to write a route of it, and who did it for the audit record. */
 import type { AuditEntry } from '../audit/audit.ts';
+import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
+import type { Catalogue } from '../events/catalogue.ts';
+import type { Translate } from '../http/i18n.ts';
 import type { Limits } from '../http/limits.ts';
 import { type Caller, routeFactory } from '../http/routes.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 
-export type ApiServices = { db: Database; seal: Seal; jobs: Pick<Jobs, 'send'>; limits: Limits; log: Logger };
+export type ApiServices = {
+  db: Database;
+  seal: Seal;
+  clock: Clock;
+  jobs: Pick<Jobs, 'send'>;
+  limits: Limits;
+  log: Logger;
+  readCatalogue(): Promise<Catalogue>;
+  /** English: the API speaks to developers. */
+  translate: Translate;
+};
 
 export const route = routeFactory<ApiServices>();
 

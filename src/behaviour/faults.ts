@@ -40,6 +40,7 @@ export const faultCodes = [
   'one_of',
   'only_negated',
   'order_of_moments',
+  'refers_in_ring',
   'refers_to_itself',
   'starts_with_no',
   'text_too_long',

@@ -3,7 +3,6 @@
  * folded into whatever is kept per subject. Whoever reads before that reads the view `pending_activity` besides.
  */
 import type { Knex } from 'knex';
-import type { Database } from '../database.ts';
 import { type Copy, copyLine } from './copy.ts';
 import type { EventRow } from './store.ts';
 
@@ -44,21 +43,11 @@ export type Activity = {
   last_at: Date;
 };
 
-/** Hands over so many rows inside a transaction that keeps what is made of them: taken and kept, or neither. @returns how many were taken */
-export async function foldActivity(
-  db: Database,
-  limit: number,
-  keep: (trx: Knex.Transaction, sums: Activity[]) => Promise<void>,
-): Promise<number> {
-  return db.transaction(async (trx) => {
-    const { taken, sums } = await takeActivity(trx, limit);
-    if (sums.length) await keep(trx, sums);
-    return taken;
-  });
-}
-
-/** Takes so many rows out, summed; what another process is taking is left to it. */
-async function takeActivity(trx: Knex.Transaction, limit: number): Promise<{ taken: number; sums: Activity[] }> {
+/**
+ * Takes so many rows out, summed, in a transaction that keeps what is made of them: taken and kept, or neither. What another process is
+ * taking is left to it.
+ */
+export async function takeActivity(trx: Knex.Transaction, limit: number): Promise<{ taken: number; sums: Activity[] }> {
   const { rows } = await trx.raw(
     `with taken as (
        delete from subject_activity where ctid = any (array(select ctid from subject_activity limit ? for update skip locked))

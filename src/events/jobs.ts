@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
+import { settleLookbacks } from './bind.ts';
 import { claimHeld, dropUnclaimed } from './held.ts';
 import { deleteOldRejections } from './rejections.ts';
 import { ensurePartition } from './store.ts';
@@ -21,6 +22,7 @@ export function handleEventJobs({
 }): void {
   jobs.handle('events.partition', () => preparePartitions(db, clock), { cron: '17 3 * * *' });
   jobs.handle('events.claim_held', () => claimAllHeld(db), { cron: '* * * * *' });
+  jobs.handle('bindings.settle', () => settleAllLookbacks(db), { cron: '* * * * *' });
   jobs.handle('events.tidy', () => tidyEvents(db, log), { cron: '41 * * * *' });
 }
 
@@ -51,6 +53,11 @@ async function claimAllHeld(db: Knex): Promise<void> {
 }
 
 const portion = 1_000;
+
+/** What bindings look back to becomes activity, once; until then it is read through the binding. */
+async function settleAllLookbacks(db: Knex): Promise<void> {
+  while ((await settleLookbacks(db, portion)) === portion);
+}
 
 /** In portions, so that no statement holds locks for long. */
 export async function tidyEvents(db: Knex, log: Logger): Promise<void> {

@@ -5,15 +5,12 @@
  * people, and anybody can send `order_paid` with a public key. What is shown on the timeline but does not count is in `uncounted`.
  * First and last seen and `events_total` are of both: they say when we heard of the person, not what it is worth.
  *
- * Kept numbers are added to and never counted again, so the cost does not grow with a person's history; a reader adds what the job
- * has not folded in yet.
+ * Kept numbers are added to and never counted again, so the cost does not grow with a person's history; a reader adds what was
+ * not folded in yet.
  */
 import type { Knex } from 'knex';
 import { hasAgreed } from '../consent/consent.ts';
-import type { Database } from '../database.ts';
-import { foldActivity } from '../events/activity.ts';
-import { settleLookbacks } from '../events/bind.ts';
-import type { Jobs } from '../jobs.ts';
+import type { Activity } from '../events/activity.ts';
 import { addCounts, type Count, readCounts } from './store.ts';
 
 export type ChannelProfile = {
@@ -65,12 +62,7 @@ function seen(counts: Count[]): { first_seen_at: string | null; last_seen_at: st
   };
 }
 
-export function handleProfileJobs({ db, jobs }: { db: Database; jobs: Jobs }): void {
-  jobs.handle('profile.refresh', () => refreshDirtyProfiles(db, { limit: 5_000 }), { cron: '* * * * *' });
-}
-
-/** Folds everything that was recorded into the kept numbers, in portions; several at once share the work. */
-export async function refreshDirtyProfiles(db: Database, { limit }: { limit: number }): Promise<void> {
-  while ((await settleLookbacks(db, limit)) === limit);
-  while ((await foldActivity(db, limit, addCounts)) === limit);
+/** Folds what was recorded into the kept numbers, in the transaction that takes it out of what is pending. */
+export async function keepActivity(trx: Knex.Transaction, sums: Activity[]): Promise<void> {
+  await addCounts(trx, sums);
 }

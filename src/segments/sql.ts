@@ -3,7 +3,7 @@
  * tree, traits and what people have, who may be a member at all, and what it says in the end.
  */
 import type { Knex } from 'knex';
-import type { PerNode } from '../behaviour/language.ts';
+import type { PerNode, Scalar } from '../behaviour/language.ts';
 import { firstValues } from '../behaviour/sql/per.ts';
 import { allOf, negatedUnit, type Term, togetherUnit, type Unit } from '../behaviour/sql/relations.ts';
 import { createStatement, never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
@@ -42,7 +42,7 @@ export async function previewSql(
   db: Knex,
   { sql, bindings }: CompiledSql,
   { sample, timeout }: { sample: number; timeout: number },
-): Promise<{ count: number; sample: { subject_id: string; matched: Record<string, unknown> | null }[] }> {
+): Promise<{ count: number; sample: { subject_id: string; matched: Record<string, Scalar[]> | null }[] }> {
   return db.transaction(
     async (trx) => {
       await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);

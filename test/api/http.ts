@@ -1,9 +1,12 @@
 /** A listener on a free loopback port, and requests to it that no client library tidies up. */
+
 import { Writable } from 'node:stream';
 import type Router from '@koa/router';
 import { request } from 'undici';
 import { afterAll } from 'vitest';
 import { type ApiOptions, apiRoutes } from '../../src/api/routes.ts';
+import { systemClock } from '../../src/clock.ts';
+import { createI18n } from '../../src/http/i18n.ts';
 import { createLimits } from '../../src/http/limits.ts';
 import { createKoa, listen, type RequestState } from '../../src/http/server.ts';
 import { createLogger, type Logger } from '../../src/log.ts';
@@ -70,5 +73,8 @@ export function serveApi({
   authenticate,
 }: Pick<ApiOptions, 'db' | 'seal' | 'authenticate'> & Partial<Pick<ApiOptions, 'jobs'>>) {
   const limits = createLimits({ db, seal });
-  return serveRouter((log) => [apiRoutes({ db, seal, jobs, limits, log, authenticate })]);
+  return serveRouter((log) => [apiRoutes({ ...apiParts, db, seal, jobs, limits, log, authenticate })]);
 }
+
+/** What every test of the API gives it alike. */
+export const apiParts = { clock: systemClock, translate: createI18n().translator('en') };

@@ -5,7 +5,7 @@ import { createLimits } from '../../src/http/limits.ts';
 import { createSeal } from '../../src/seal.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import { type Send, serveRouter } from './http.ts';
+import { apiParts, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
 const document = apiDocument();
@@ -15,7 +15,15 @@ let send: Send;
 beforeAll(async () => {
   const seal = createSeal('a secret of the document test, long enough');
   ({ send } = await serveRouter((log) => [
-    apiRoutes({ db, seal, jobs: noJobs, limits: createLimits({ db, seal }), log, authenticate: async () => undefined }),
+    apiRoutes({
+      ...apiParts,
+      db,
+      seal,
+      jobs: noJobs,
+      limits: createLimits({ db, seal }),
+      log,
+      authenticate: async () => undefined,
+    }),
   ]));
 });
 

@@ -9,7 +9,7 @@ import { claimsOf, findByIdentity, identitiesOf } from '../../src/subjects/subje
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
 import { email, openid, phone, proof } from '../subjects/people.ts';
-import { type Send, serveRouter } from './http.ts';
+import { apiParts, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
 const seal = createSeal('a secret of the staff people test, long enough!');
@@ -19,6 +19,7 @@ let send: Send;
 beforeAll(async () => {
   ({ send } = await serveRouter((log) => [
     apiRoutes({
+      ...apiParts,
       ...services,
       limits: createLimits({ db, seal }),
       log,

@@ -11,7 +11,7 @@ import { keyOf } from '../../src/subjects/identity-key.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import { type Answer, type Send, serveRouter } from './http.ts';
+import { type Answer, apiParts, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
 const seal = createSeal('a secret of the subjects test, long enough');
@@ -33,6 +33,7 @@ beforeAll(async () => {
       keyOf: (identity) => keyOf(seal, identity),
     }),
     apiRoutes({
+      ...apiParts,
       db,
       seal,
       jobs: noJobs,

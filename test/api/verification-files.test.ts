@@ -5,7 +5,7 @@ import { verificationFileRouter } from '../../src/connectors/verification-files.
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import { type Send, serveRouter } from './http.ts';
+import { apiParts, type Send, serveRouter } from './http.ts';
 
 const { db } = await testDatabase();
 const services = testServices(db);
@@ -17,7 +17,7 @@ let send: Send;
 beforeAll(async () => {
   ({ send } = await serveRouter((log) => [
     verificationFileRouter({ db }),
-    apiRoutes({ ...services, jobs: noJobs, log, authenticate }),
+    apiRoutes({ ...apiParts, ...services, jobs: noJobs, log, authenticate }),
   ]));
 });
 const put = (name: string, content: unknown, token = 'ops') =>

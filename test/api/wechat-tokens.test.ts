@@ -7,7 +7,7 @@ import { fakeWechat } from '../connectors/fakes.ts';
 import { testServices } from '../connectors/services.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import { type Send, serveRouter } from './http.ts';
+import { apiParts, type Send, serveRouter } from './http.ts';
 
 const { db, url } = await testDatabase();
 const services = testServices(db);
@@ -34,7 +34,7 @@ let log: () => string;
 beforeAll(async () => {
   const second = createDatabase({ url });
   const serve = (own: typeof db) =>
-    serveRouter((log) => [apiRoutes({ ...services, db: own, jobs: noJobs, log, authenticate })]);
+    serveRouter((log) => [apiRoutes({ ...apiParts, ...services, db: own, jobs: noJobs, log, authenticate })]);
   ({ send, log } = await serve(db));
   ({ send: sendToOther } = await serve(second));
 });

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { bindAnonymous } from '../../src/events/bind.ts';
+import { systemClock } from '../../src/clock.ts';
+import { bindAnonymous, settleLookbacks } from '../../src/events/bind.ts';
 import { claimHeldEvents } from '../../src/events/jobs.ts';
-import { profileOf, refreshDirtyProfiles } from '../../src/profiles/profile.ts';
+import { profileOf } from '../../src/profiles/profile.ts';
+import { evaluateRound } from '../../src/segments/live.ts';
+import { createRulesReader } from '../../src/segments/rules.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
 import {
   absorb,
@@ -25,7 +28,12 @@ await seedKeys(db);
 
 const send = (batch: Record<string, unknown>[], headers = basic(serverKey)) =>
   app.send('/v1/batch', { batch: batch.map((event) => ({ type: 'track', event: 'a', ...event })) }, headers);
-const refresh = () => refreshDirtyProfiles(db, { limit: 1000 });
+const readRules = createRulesReader({ log });
+const fold = (pool = db, most = 1000) => evaluateRound({ db: pool, clock: systemClock, log, readRules }, most);
+async function refresh() {
+  await settleLookbacks(db, 1000);
+  while (await fold());
+}
 const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
 /** As if a minute had passed since every binding. */
 const settle = () => db('anonymous_bindings').update({ created_at: db.raw("created_at - interval '3 minutes'") });
@@ -185,7 +193,7 @@ describe('the profile', () => {
       }
     };
     const folding = async (pool = db) => {
-      for (let n = 0; n < 40; n++) await refreshDirtyProfiles(pool, { limit: 3 });
+      for (let n = 0; n < 40; n++) await fold(pool, 3);
     };
     let last = 0;
     const reading = async () => {

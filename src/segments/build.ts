@@ -1,0 +1,118 @@
+/**
+ * A definition evaluated for everybody, by one SQL statement, beside whatever is in force; then put in its place. No gap and no double,
+ * while events go on:
+ *
+ *   1. The build is a row since somebody asked for it, and every round since then keeps it up to date for the people it is about.
+ *   2. The statement sees all that any earlier round took. It fills a table of its own, so nobody waits for it.
+ *   3. Its rows are copied in portions; where a round was faster, what the round found is newer and stays.
+ *   4. Rounds stand still while the new build takes the place of the old one: who stays keeps the moment they entered.
+ *
+ * Dies the process, the next one begins again at 2. Whatever looks through this segment is built again after it.
+ */
+import type { Knex } from 'knex';
+import type { Clock } from '../clock.ts';
+import type { Database } from '../database.ts';
+import type { Logger } from '../log.ts';
+import { publish } from '../outbox.ts';
+import { stopRounds } from './queue.ts';
+import { readDefinitionsByKey, segmentsIn } from './rules.ts';
+import { compileToSql } from './sql.ts';
+import { copyBuilt, countChanges, deleteBuildStates, fillBuilt, forgetBuilt, replaceBuild } from './state-store.ts';
+import {
+  type AskedBuild,
+  askForBuild,
+  finishBuild,
+  lockBuilding,
+  lockSegment,
+  raiseRevision,
+  readDefinitions,
+  retireBuild,
+  takeBuild,
+  updateSegment,
+} from './store.ts';
+
+export type BuildServices = { db: Database; clock: Clock; log: Logger };
+
+/** Makes the oldest build that waits. @returns false when there is none */
+export async function buildNext(services: BuildServices): Promise<boolean> {
+  const { db, log } = services;
+  // The transaction only holds the build; what is made of it commits by itself.
+  return db.transaction(async (holding) => {
+    const build = await takeBuild(holding);
+    if (!build) return false;
+    try {
+      await make(services, build);
+    } catch (error) {
+      log.error({ err: error, segment: build.key, build: build.id }, 'segments: a build failed');
+      const sentence = 'The definition could not be evaluated for everybody; the log of the server says why.';
+      await db.transaction(async (trx) => {
+        if (await lockBuilding(trx, build.id)) await finishBuild(trx, build.id, { status: 'failed', error: sentence });
+        await raiseRevision(trx);
+      });
+      await emptyBuild(db, build.id);
+    }
+    return true;
+  });
+}
+
+const portion = 5_000;
+
+async function make({ db, clock, log }: BuildServices, build: AskedBuild): Promise<void> {
+  const began = performance.now();
+  const at = clock.now();
+  await emptyBuild(db, build.id);
+  const segmentOf = await readDefinitionsByKey(db);
+  await fillBuilt(db, build.id, compileToSql(build.definition, { at, segmentOf }));
+  await copyBuilt(db, build.id, at);
+  const took_ms = Math.round(performance.now() - began);
+  const old_id = await putInPlace(db, build, { at, took_ms, published_at: clock.now() });
+  log.info({ segment: build.key, version: build.version, took_ms }, 'segments: built');
+  if (old_id !== null) await emptyBuild(db, old_id);
+}
+
+async function emptyBuild(db: Knex, id: number): Promise<void> {
+  await forgetBuilt(db, id);
+  while ((await deleteBuildStates(db, id, portion)) === portion);
+}
+
+type Made = { at: Date; took_ms: number; published_at: Date };
+
+/** @returns the build that it replaced; itself when it was given up meanwhile */
+async function putInPlace(
+  db: Database,
+  build: AskedBuild,
+  { at, took_ms, published_at }: Made,
+): Promise<number | null> {
+  return db.transaction(async (trx) => {
+    await stopRounds(trx);
+    const segment = await lockSegment(trx, build.key);
+    if (!segment || !(await lockBuilding(trx, build.id))) return build.id;
+    const { id: segment_id, live_build_id: old_id } = segment;
+    const { version } = build;
+    const counts = await replaceBuild(trx, { segment_id, version, old_id, new_id: build.id, at: published_at });
+    if (old_id !== null) await retireBuild(trx, old_id);
+    await finishBuild(trx, build.id, {
+      status: 'live',
+      evaluated_at: at,
+      published_at,
+      members: counts.members,
+      took_ms,
+    });
+    await updateSegment(trx, segment_id, { live_build_id: build.id });
+    await raiseRevision(trx);
+    await countChanges(trx, published_at, [{ segment_id, entered: counts.entered, exited: counts.exited }]);
+    // One message, not one a person: who they are is in the log, under this version.
+    await publish(trx, { topic: 'segment.built', payload: { segment: build.key, version, ...counts } });
+    await rebuildDependants(trx, build.key, published_at);
+    return old_id;
+  });
+}
+
+/** Segments that look through this one ask another question now. */
+async function rebuildDependants(trx: Knex.Transaction, key: string, at: Date): Promise<void> {
+  for (const { key: dependant, kind, definition } of await readDefinitions(trx)) {
+    if (kind !== 'rule' || !segmentsIn(definition).has(key)) continue;
+    const segment = await lockSegment(trx, dependant);
+    if (segment?.status === 'active') await askForBuild(trx, segment.id, segment.version, at);
+  }
+}

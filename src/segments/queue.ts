@@ -1,0 +1,61 @@
+/** Table subject_changes, and the locks that order evaluations: who is to be looked at, by whom. */
+import type { Knex } from 'knex';
+
+export type SubjectChange = { subject_id: string; what: string };
+
+/** Takes so many notes out; those that another process is taking are left to it. */
+export async function takeChanges(trx: Knex.Transaction, limit: number): Promise<SubjectChange[]> {
+  const { rows } = await trx.raw(
+    `delete from subject_changes where ctid = any (array(select ctid from subject_changes limit ? for update skip locked))
+     returning subject_id, what`,
+    [limit],
+  );
+  return rows;
+}
+
+/** Whether there is anything to do at this moment: one statement, however many segments there are. */
+export async function whatIsWaiting(db: Knex, at: Date): Promise<{ people: boolean; builds: boolean }> {
+  const row = await db('waiting_evaluations').first('is_noted', 'next_due_at', 'is_building');
+  return { people: row.is_noted || (row.next_due_at !== null && row.next_due_at <= at), builds: row.is_building };
+}
+
+/**
+ * One evaluator at a time looks at a person and writes what it found: what it read is still so when it writes, but for what came
+ * in meanwhile, and that has left a note of its own. In the order of the keys, so that evaluators never wait for each other in a circle.
+ */
+export async function lockPeople(trx: Knex.Transaction, subs: string[]): Promise<void> {
+  await trx.raw(
+    `select count(pg_advisory_xact_lock(key)) from (
+       select distinct hashtextextended(sub, 5) as key from unnest(?::text[]) as sub order by 1) keys`,
+    [subs],
+  );
+}
+
+/** Those that nobody else looks at. */
+export async function lockIdle(trx: Knex.Transaction, subs: string[]): Promise<string[]> {
+  const { rows } = await trx.raw(
+    `select sub from unnest(?::text[]) as sub where pg_try_advisory_xact_lock(hashtextextended(sub, 5))`,
+    [subs],
+  );
+  return rows.map(({ sub }: { sub: string }) => sub);
+}
+
+const publishing = 6;
+
+/** Rounds go on beside each other, and stand still while a build is put in place. */
+export async function shareRound(trx: Knex.Transaction): Promise<void> {
+  await trx.raw('select pg_advisory_xact_lock_shared(hashtextextended(?, ?))', ['segments', publishing]);
+}
+
+export async function stopRounds(trx: Knex.Transaction): Promise<void> {
+  await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, ?))', ['segments', publishing]);
+}
+
+/** Each sub with the one that stands for it today. */
+export async function standingSubs(db: Knex, subs: string[]): Promise<Map<string, string>> {
+  const { rows } = await db.raw(
+    'select requested_id, subject_id from current_subjects where requested_id = any (?::uuid[])',
+    [subs],
+  );
+  return new Map(rows.map((row: { requested_id: string; subject_id: string }) => [row.requested_id, row.subject_id]));
+}

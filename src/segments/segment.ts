@@ -1,0 +1,263 @@
+/**
+ * A segment as staff and programs keep it: made, edited, paused, put away; lists of people filled by hand. Every edit is a new version,
+ * evaluated for everybody beside the one in force (build.ts), which stays in force until then.
+ */
+import type { Knex } from 'knex';
+import type { Fault } from '../behaviour/faults.ts';
+import type { Clock } from '../clock.ts';
+import { fail } from '../errors.ts';
+import type { Catalogue } from '../events/catalogue.ts';
+import type { Translate } from '../http/i18n.ts';
+import { publish } from '../outbox.ts';
+import type { Segment } from './definition.ts';
+import { parseSegment, sentenceOf } from './parse.ts';
+import { standingSubs, stopRounds } from './queue.ts';
+import { segmentsIn } from './rules.ts';
+import { countChanges, currentSizes, deleteBuildStates, replaceBuild, stopClock } from './state-store.ts';
+import {
+  addToList,
+  askForBuild,
+  type BuildSummary,
+  insertSegment,
+  insertVersion,
+  listSegments,
+  lockSegment,
+  newestBuild,
+  newestDefinitions,
+  raiseRevision,
+  readSegment,
+  readVersions,
+  retireBuilds,
+  type SegmentRow,
+  takeFromList,
+  updateSegment,
+  type VersionRow,
+} from './store.ts';
+
+export type SegmentServices = {
+  clock: Clock;
+  /** Gives our name for an event, whatever a definition calls it. */
+  readCatalogue(): Promise<Catalogue>;
+  /** For the sentences of faults. */
+  translate: Translate;
+};
+
+/** @throws invalid_fields: a sentence for every fault, by its path */
+export async function checked(
+  db: Knex,
+  services: Pick<SegmentServices, 'readCatalogue' | 'translate'>,
+  json: unknown,
+): Promise<Segment> {
+  const found = await checkDefinition(db, services, json);
+  if ('segment' in found) return found.segment;
+  const sentences = found.faults.map((fault) => [fault.path, sentenceOf(fault, services.translate)]);
+  throw fail('invalid_fields', { fields: Object.fromEntries(sentences) });
+}
+
+/** Also whether it asks, through others, for itself. */
+export async function checkDefinition(
+  db: Knex,
+  { readCatalogue }: Pick<SegmentServices, 'readCatalogue'>,
+  json: unknown,
+): Promise<{ segment: Segment } | { faults: Fault[] }> {
+  const [{ canonicalName }, known] = await Promise.all([readCatalogue(), newestDefinitions(db)]);
+  const parsed = parseSegment(json, { canonicalName, segmentKeys: new Set(known.map(({ key }) => key)) });
+  if ('faults' in parsed) return parsed;
+  const ring = ringThrough(parsed.segment, new Map(known.map(({ key, definition }) => [key, definition])));
+  return ring ? { faults: [{ path: 'where', code: 'refers_in_ring', values: { ring: ring.join(' → ') } }] } : parsed;
+}
+
+/** The way from this segment through others back to itself. */
+function ringThrough(segment: Segment, others: Map<string, Segment>): string[] | undefined {
+  const seen = new Set<string>();
+  const walk = (key: string, way: string[]): string[] | undefined => {
+    if (key === segment.key) return [...way, key];
+    if (seen.has(key)) return undefined;
+    seen.add(key);
+    const next = others.get(key);
+    for (const through of next ? segmentsIn(next) : []) {
+      const found = walk(through, [...way, key]);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  for (const through of segmentsIn(segment)) {
+    const found = walk(through, [segment.key]);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** @throws invalid_fields | conflict: the key is taken */
+export async function createSegment(
+  trx: Knex,
+  services: SegmentServices,
+  json: unknown,
+  by: string,
+): Promise<SegmentRow> {
+  const segment = await checked(trx, services, json);
+  return insert(trx, { kind: 'rule', segment, at: services.clock.now(), by });
+}
+
+/** A segment that is filled by hand: `{ kind: "list", key, name, purpose }`. @throws invalid_fields | conflict */
+export async function createList(
+  trx: Knex,
+  services: SegmentServices,
+  json: Record<string, unknown>,
+  by: string,
+): Promise<SegmentRow> {
+  const { kind: _, ...given } = json;
+  if (given.where !== undefined) throw fail('invalid_fields', { fields: { where: 'A list has no definition.' } });
+  const segment = await checked(trx, services, {
+    version: 1,
+    ...given,
+    where: { sample: { percent: 0, salt: 'list' } },
+  });
+  return insert(trx, {
+    kind: 'list',
+    segment: { ...segment, where: { segment: segment.key } },
+    at: services.clock.now(),
+    by,
+  });
+}
+
+type Insert = { kind: 'rule' | 'list'; segment: Segment; at: Date; by: string };
+
+async function insert(trx: Knex, { kind, segment, at, by }: Insert): Promise<SegmentRow> {
+  const { key, name, purpose } = segment;
+  const row = await insertSegment(trx, { key, name, kind, purpose, created_at: at, created_by: by });
+  if (!row) throw fail('conflict', { fields: { key: 'There is a segment with this key.' } });
+  await insertVersion(trx, row.id, { version: row.version, definition: segment, created_at: at, created_by: by });
+  await askForBuild(trx, row.id, row.version, at);
+  return row;
+}
+
+/**
+ * The same definition again changes nothing but the name.
+ *
+ * @throws invalid_fields | not_found | invalid_fields: another key than the one it is about, or a list
+ */
+export async function editSegment(
+  trx: Knex.Transaction,
+  services: SegmentServices,
+  key: string,
+  json: unknown,
+  by: string,
+): Promise<SegmentRow> {
+  const row = await standing(trx, key);
+  if (row.kind === 'list') throw fail('invalid_fields', { fields: { where: 'A list has no definition.' } });
+  const segment = await checked(trx, services, json);
+  if (segment.key !== key) throw fail('invalid_fields', { fields: { key: 'The key of a segment stays.' } });
+  const at = services.clock.now();
+  const [newest] = await readVersions(trx, row.id);
+  const { name, purpose } = segment;
+  if (sameQuestion(newest?.definition, segment)) {
+    await updateSegment(trx, row.id, { name, updated_at: at });
+    return { ...row, name, updated_at: at };
+  }
+  const version = row.version + 1;
+  await insertVersion(trx, row.id, { version, definition: segment, created_at: at, created_by: by });
+  await updateSegment(trx, row.id, { name, purpose, version, updated_at: at });
+  if (row.status === 'active') await askForBuild(trx, row.id, version, at);
+  return { ...row, name, purpose, version, updated_at: at };
+}
+
+function sameQuestion(known: Segment | undefined, segment: Segment): boolean {
+  const question = (of: Segment | undefined) => JSON.stringify(of && { ...of, name: '' });
+  return question(known) === question(segment);
+}
+
+async function standing(trx: Knex.Transaction, key: string): Promise<SegmentRow> {
+  const row = await lockSegment(trx, key);
+  if (!row || row.status === 'archived') throw fail('not_found');
+  return row;
+}
+
+/** Its members stay as they are; nothing is evaluated until it goes on. */
+export async function pauseSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
+  // A round under way would write moments that come due, with nobody left who looks.
+  await stopRounds(trx);
+  const row = await standing(trx, key);
+  if (row.live_build_id !== null) await stopClock(trx, row.live_build_id);
+  await updateSegment(trx, row.id, { status: 'paused', updated_at: clock.now() });
+  await raiseRevision(trx);
+}
+
+/** Goes on as if it had never stood still: evaluated for everybody first. */
+export async function resumeSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
+  const row = await standing(trx, key);
+  if (row.status === 'active') return;
+  await updateSegment(trx, row.id, { status: 'active', updated_at: clock.now() });
+  await askForBuild(trx, row.id, row.version, clock.now());
+}
+
+/** Everybody leaves it; its versions and its log stay. @throws conflict: another segment asks for it */
+export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
+  await stopRounds(trx);
+  const row = await standing(trx, key);
+  const through = (await newestDefinitions(trx)).find(
+    (other) => other.key !== key && segmentsIn(other.definition).has(key),
+  );
+  if (through) throw fail('conflict', { message: `The segment "${through.key}" asks for this one.` });
+  const { id: segment_id, version, live_build_id: old_id } = row;
+  const at = clock.now();
+  const { exited } = await replaceBuild(trx, { segment_id, version, old_id, new_id: null, at });
+  await countChanges(trx, at, [{ segment_id, entered: 0, exited }]);
+  await retireBuilds(trx, segment_id);
+  if (old_id !== null) await deleteBuildStates(trx, old_id, Number.MAX_SAFE_INTEGER);
+  await updateSegment(trx, segment_id, { status: 'archived', live_build_id: null, updated_at: at });
+  await raiseRevision(trx);
+  await publish(trx, { topic: 'segment.archived', payload: { segment: key, version, exited } });
+}
+
+/**
+ * Puts people into a list, or takes them out. Membership follows within the second, as far as they agree to the purpose.
+ *
+ * @returns how many were not there, and how many were @throws not_found | invalid_fields
+ */
+export async function changeList(
+  trx: Knex.Transaction,
+  { clock }: SegmentServices,
+  key: string,
+  { add, remove, by }: { add: string[]; remove: string[]; by: string },
+): Promise<{ added: number; removed: number }> {
+  const row = await standing(trx, key);
+  if (row.kind !== 'list')
+    throw fail('invalid_fields', { fields: { key: 'This segment is filled by its definition.' } });
+  const known = await standingSubs(trx, add);
+  const unknown = add.filter((sub) => !known.has(sub));
+  if (unknown.length) throw fail('invalid_fields', { fields: { add: `Nobody has the sub ${unknown[0]}.` } });
+  const removed = await takeFromList(trx, row.id, remove);
+  const added = await addToList(trx, row.id, { subs: [...known.values()], added_by: by, at: clock.now() });
+  return { added, removed };
+}
+
+export type SegmentItem = Omit<SegmentRow, 'id' | 'live_build_id'> & { size: number };
+
+export async function segmentPage(
+  db: Knex,
+  { after = '', limit }: { after: string | undefined; limit: number },
+): Promise<SegmentItem[]> {
+  const [rows, sizes] = await Promise.all([listSegments(db, { after, limit }), currentSizes(db)]);
+  return rows.map(({ id, live_build_id: _, ...row }) => ({ ...row, size: sizes.get(id) ?? 0 }));
+}
+
+export type SegmentDetail = {
+  row: SegmentRow;
+  size: number;
+  definition: Segment;
+  versions: VersionRow[];
+  build: BuildSummary | undefined;
+};
+
+/** @throws not_found */
+export async function segmentDetail(db: Knex, key: string): Promise<SegmentDetail> {
+  const row = await readSegment(db, key);
+  if (!row) throw fail('not_found');
+  const versions = await readVersions(db, row.id);
+  const [newest] = versions;
+  if (!newest) throw new Error(`the segment ${key} has no version`);
+  const build = await newestBuild(db, row.id);
+  const size = (await currentSizes(db)).get(row.id) ?? 0;
+  return { row, size, definition: newest.definition, versions, build };
+}

@@ -1,0 +1,255 @@
+/** Tables segments, segment_versions, segment_builds, segment_revision, segment_list. */
+import type { Knex } from 'knex';
+import type { Segment } from './definition.ts';
+
+export type SegmentRow = {
+  id: number;
+  key: string;
+  name: string;
+  kind: 'rule' | 'list';
+  purpose: string;
+  status: 'active' | 'paused' | 'archived';
+  version: number;
+  live_build_id: number | null;
+  created_at: Date;
+  created_by: string;
+  updated_at: Date;
+};
+
+/** A build that evaluators keep up to date, with what it asks. */
+export type BuildRow = {
+  build_id: number;
+  segment_id: number;
+  segment_key: string;
+  kind: 'rule' | 'list';
+  version: number;
+  status: 'building' | 'live';
+  definition: Segment;
+};
+
+/** Whatever evaluators keep compiled has changed: seen by every process with its next round. */
+export async function raiseRevision(trx: Knex): Promise<void> {
+  await trx('segment_revision').increment('n', 1);
+}
+
+export async function readRevision(db: Knex): Promise<number> {
+  const row = await db('segment_revision').first('n');
+  return row.n;
+}
+
+export async function readBuilds(db: Knex): Promise<BuildRow[]> {
+  return db('segment_builds as b')
+    .join('segments as s', 's.id', 'b.segment_id')
+    .join('segment_versions as v', (on) => on.on('v.segment_id', 'b.segment_id').andOn('v.version', 'b.version'))
+    .whereIn('b.status', ['building', 'live'])
+    .where('s.status', 'active')
+    .orderBy('b.id')
+    .select({
+      build_id: 'b.id',
+      segment_id: 's.id',
+      segment_key: 's.key',
+      kind: 's.kind',
+      version: 'b.version',
+      status: 'b.status',
+      definition: 'v.definition',
+    });
+}
+
+const columns = [
+  'id',
+  'key',
+  'name',
+  'kind',
+  'purpose',
+  'status',
+  'version',
+  'live_build_id',
+  'created_at',
+  'created_by',
+  'updated_at',
+];
+
+export async function insertSegment(
+  trx: Knex,
+  segment: Pick<SegmentRow, 'key' | 'name' | 'kind' | 'purpose' | 'created_at' | 'created_by'>,
+): Promise<SegmentRow | undefined> {
+  const [row] = await trx('segments')
+    .insert({ ...segment, updated_at: segment.created_at })
+    .onConflict('key')
+    .ignore()
+    .returning(columns);
+  return row;
+}
+
+export async function updateSegment(
+  trx: Knex,
+  id: number,
+  change: Partial<Pick<SegmentRow, 'name' | 'purpose' | 'status' | 'version' | 'live_build_id' | 'updated_at'>>,
+): Promise<void> {
+  await trx('segments').where({ id }).update(change);
+}
+
+export async function readSegment(db: Knex, key: string): Promise<SegmentRow | undefined> {
+  return db('segments').first(columns).where({ key });
+}
+
+/** Orders the edits of one segment. */
+export async function lockSegment(trx: Knex.Transaction, key: string): Promise<SegmentRow | undefined> {
+  return trx('segments').first(columns).where({ key }).forUpdate();
+}
+
+export async function listSegments(
+  db: Knex,
+  { after, limit }: { after: string; limit: number },
+): Promise<SegmentRow[]> {
+  return db('segments').select(columns).where('key', '>', after).orderBy('key').limit(limit);
+}
+
+export type VersionRow = { version: number; definition: Segment; created_at: Date; created_by: string };
+
+export async function insertVersion(trx: Knex, segment_id: number, version: VersionRow): Promise<void> {
+  await trx('segment_versions').insert({ segment_id, ...version, definition: JSON.stringify(version.definition) });
+}
+
+export async function readVersions(db: Knex, segment_id: number): Promise<VersionRow[]> {
+  return db('segment_versions')
+    .select('version', 'definition', 'created_at', 'created_by')
+    .where({ segment_id })
+    .orderBy('version', 'desc');
+}
+
+export type DefinitionRow = { key: string; kind: 'rule' | 'list'; definition: Segment };
+
+/** What each segment asks, by key: to look through one at another. The one in force; before the first build, the one that is made. */
+export async function readDefinitions(db: Knex): Promise<DefinitionRow[]> {
+  return db('segments as s')
+    .leftJoin('segment_builds as b', 'b.id', 's.live_build_id')
+    .join('segment_versions as v', (on) =>
+      on.on('v.segment_id', 's.id').andOn('v.version', db.raw('coalesce(b.version, s.version)')),
+    )
+    .whereNot('s.status', 'archived')
+    .orderBy('s.id')
+    .select('s.key', 's.kind', 'v.definition');
+}
+
+/** The newest version of each, also where it is not in force yet: what a cycle is looked for in. */
+export async function newestDefinitions(db: Knex): Promise<DefinitionRow[]> {
+  return db('segments as s')
+    .join('segment_versions as v', (on) => on.on('v.segment_id', 's.id').andOn('v.version', 's.version'))
+    .whereNot('s.status', 'archived')
+    .orderBy('s.id')
+    .select('s.key', 's.kind', 'v.definition');
+}
+
+/** A build that was asked for and not yet finished is given up: its definition is not wanted any more. */
+export async function askForBuild(trx: Knex, segment_id: number, version: number, at: Date): Promise<void> {
+  await trx('segment_builds').where({ segment_id, status: 'building' }).update({ status: 'retired' });
+  await trx('segment_builds').insert({ segment_id, version, asked_at: at });
+  await raiseRevision(trx);
+}
+
+export type AskedBuild = {
+  id: number;
+  segment_id: number;
+  version: number;
+  key: string;
+  kind: 'rule' | 'list';
+  definition: Segment;
+};
+
+/**
+ * The oldest build that nobody makes. This transaction holds it until it ends, also by its death; the row stays free, so that an edit
+ * does not wait for the build it makes useless.
+ */
+export async function takeBuild(trx: Knex.Transaction): Promise<AskedBuild | undefined> {
+  const { rows } = await trx.raw(
+    `select b.id, b.segment_id, b.version, s.key, s.kind, v.definition
+       from segment_builds b join segments s on s.id = b.segment_id and s.status = 'active'
+       join segment_versions v on v.segment_id = b.segment_id and v.version = b.version
+      where b.status = 'building' order by b.id`,
+  );
+  for (const row of rows) {
+    const { rows: answer } = await trx.raw('select pg_try_advisory_xact_lock(hashtextextended(?, 7)) as mine', [
+      `build ${row.id}`,
+    ]);
+    if (answer[0].mine) return row;
+  }
+  return undefined;
+}
+
+/** False when it was given up meanwhile. */
+export async function lockBuilding(trx: Knex.Transaction, id: number): Promise<boolean> {
+  const row = await trx('segment_builds').first('id').where({ id, status: 'building' }).forUpdate();
+  return row !== undefined;
+}
+
+export async function finishBuild(
+  trx: Knex,
+  id: number,
+  outcome: {
+    status: 'live' | 'failed';
+    evaluated_at?: Date;
+    published_at?: Date;
+    members?: number;
+    took_ms?: number;
+    error?: string;
+  },
+): Promise<void> {
+  await trx('segment_builds').where({ id }).update(outcome);
+}
+
+export async function retireBuild(trx: Knex, id: number): Promise<void> {
+  await trx('segment_builds').where({ id }).update({ status: 'retired' });
+}
+
+export async function retireBuilds(trx: Knex, segment_id: number): Promise<void> {
+  await trx('segment_builds')
+    .where({ segment_id })
+    .whereIn('status', ['building', 'live'])
+    .update({ status: 'retired' });
+}
+
+export type BuildSummary = {
+  id: number;
+  version: number;
+  status: 'building' | 'live' | 'retired' | 'failed';
+  asked_at: Date;
+  evaluated_at: Date | null;
+  published_at: Date | null;
+  members: number | null;
+  took_ms: number | null;
+  error: string | null;
+};
+
+export async function newestBuild(db: Knex, segment_id: number): Promise<BuildSummary | undefined> {
+  return db('segment_builds')
+    .first('id', 'version', 'status', 'asked_at', 'evaluated_at', 'published_at', 'members', 'took_ms', 'error')
+    .where({ segment_id })
+    .orderBy('id', 'desc');
+}
+
+/** @returns how many were not there */
+export async function addToList(
+  trx: Knex,
+  segment_id: number,
+  { subs, added_by, at }: { subs: string[]; added_by: string; at: Date },
+): Promise<number> {
+  if (!subs.length) return 0;
+  const rows = await trx('segment_list')
+    .insert(subs.map((subject_id) => ({ segment_id, subject_id, added_by, added_at: at })))
+    .onConflict(['segment_id', 'subject_id'])
+    .ignore()
+    .returning('subject_id');
+  return rows.length;
+}
+
+/** Under whichever sub of theirs they were put there. @returns how many were there */
+export async function takeFromList(trx: Knex, segment_id: number, subs: string[]): Promise<number> {
+  const { rowCount } = await trx.raw(
+    `delete from segment_list where segment_id = ? and subject_id in (
+       select m.member_id from current_subjects c join subject_members m on m.subject_id = c.subject_id
+        where c.requested_id = any (?::uuid[]))`,
+    [segment_id, subs],
+  );
+  return rowCount;
+}

@@ -1,0 +1,201 @@
+import { describe, expect, it } from 'vitest';
+import { archiveSegment, changeList, createList, pauseSegment, resumeSegment } from '../../src/segments/segment.ts';
+import { absorb, addSubject, agree } from '../events/harness.ts';
+import { days, segmentsWorld } from './world.ts';
+
+const world = await segmentsWorld();
+const { db, create, edit, does, members, settle, later } = world;
+const log = async (segment_key: string, subject_id: string) =>
+  (
+    await db('segment_changes as c')
+      .join('segments as s', 's.id', 'c.segment_id')
+      .where({ 's.key': segment_key, subject_id })
+      .orderBy('c.id')
+      .select('c.change', 'c.reason')
+  ).map(({ change, reason }) => `${change} by ${reason}`);
+const sizeOf = async (key: string) =>
+  (
+    await db('segment_sizes as z')
+      .join('segments as s', 's.id', 'z.segment_id')
+      .where({ 's.key': key })
+      .orderBy('hour', 'desc')
+      .first('size')
+  )?.size;
+
+describe('a segment', () => {
+  it('fills with who was there before, and lives from then on', async () => {
+    const [before, after, never] = [await addSubject(db), await addSubject(db), await addSubject(db)];
+    await does(before, 'product_viewed');
+    await settle();
+    await create({ key: 'viewers', where: { event: 'product_viewed', within: '30d' } });
+    await settle();
+    expect(await members('viewers')).toEqual([before]);
+    await does(after, 'product_viewed');
+    await does(never, 'cart_added');
+    await settle();
+    expect(await members('viewers')).toEqual([before, after].sort());
+    expect(await log('viewers', before)).toEqual(['entered by definition']);
+    expect(await log('viewers', after)).toEqual(['entered by event']);
+    expect(await sizeOf('viewers')).toBe(2);
+    const told = await db('outbox').where({ topic: 'segment.entered', subject_id: after });
+    expect(told.map(({ payload }) => payload)).toMatchObject([{ segment: 'viewers', version: 1, reason: 'event' }]);
+  });
+
+  it('empties by itself at the very moment the window has passed', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'a-week', where: { event: 'searched', within: '7d' } });
+    await settle();
+    await does(sub, 'searched');
+    await settle();
+    await later(days(7) - 1);
+    expect(await members('a-week')).toEqual([sub]);
+    await later(1);
+    expect(await members('a-week')).toEqual([]);
+    expect(await log('a-week', sub)).toEqual(['entered by event', 'exited by time']);
+    expect(await db('segment_states').where({ subject_id: sub }).count()).toMatchObject([{ count: 0 }]);
+  });
+
+  it('names the value that met a condition per product', async () => {
+    const sub = await addSubject(db);
+    await create({
+      key: 'twice-the-same',
+      where: {
+        per: 'product_id',
+        all: [{ event: 'product_viewed', count: { gte: 2 } }, { not: { event: 'order_paid' } }],
+      },
+    });
+    for (const product_id of ['p1', 'p2', 'p2', 'p1'])
+      await does(sub, 'product_viewed', { properties: { product_id } });
+    await does(sub, 'order_paid', { properties: { product_id: 'p1' } });
+    await settle();
+    expect(await db('segment_members').where({ segment_key: 'twice-the-same' }).select('matched')).toEqual([
+      { matched: { product_id: ['p2'] } },
+    ]);
+  });
+
+  it('holds only who agreed to its purpose, from the moment they do until they take it back', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'marketing', purpose: 'marketing', where: { event: 'form_submitted' } });
+    const agreed = { consent: { categoryPreferences: { marketing: true } } };
+    await does(sub, 'form_submitted', { context: agreed });
+    await settle();
+    expect(await members('marketing')).toEqual([]);
+    await agree(db, sub, 'marketing');
+    await settle();
+    expect(await members('marketing')).toEqual([sub]);
+    await db('personalisation_choices').insert({ subject_id: sub, is_on: false, channel: 'website' });
+    await settle();
+    expect(await log('marketing', sub)).toEqual(['entered by consent', 'exited by personalisation']);
+  });
+
+  it('reads a merge and its undo without an event being touched', async () => {
+    const [survivor, absorbed] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'two-downloads', where: { event: 'file_downloaded', count: { gte: 2 } } });
+    await does(survivor, 'file_downloaded');
+    await does(absorbed, 'file_downloaded');
+    await agree(db, survivor);
+    await settle();
+    expect(await members('two-downloads')).toEqual([]);
+    await absorb(db, absorbed, survivor);
+    await settle();
+    expect(await members('two-downloads')).toEqual([survivor]);
+    await does(absorbed, 'file_downloaded');
+    await settle();
+    await db('subject_aliases').where({ absorbed_id: absorbed }).delete();
+    await db('subjects').where({ id: absorbed }).update({ status: 'active' });
+    await settle();
+    expect(await members('two-downloads')).toEqual([absorbed]);
+    expect(await log('two-downloads', survivor)).toEqual(['entered by merge', 'exited by merge']);
+  });
+
+  it('is edited without a gap: the version in force stays until the new one is known for everybody', async () => {
+    const [both, old, fresh] = [await addSubject(db), await addSubject(db), await addSubject(db)];
+    await create({ key: 'edited', where: { event: 'video_played' } });
+    for (const sub of [both, old]) await does(sub, 'video_played');
+    for (const sub of [both, fresh]) await does(sub, 'shared');
+    await settle();
+    const entered = await db('segment_members').where({ segment_key: 'edited', subject_id: both }).first('entered_at');
+    world.clock.set(new Date(world.clock.now().getTime() + 1000).toISOString());
+    await edit('edited', { where: { event: 'shared' } });
+    expect(await members('edited')).toEqual([both, old].sort());
+    // Meanwhile somebody does what only the new version asks for, and another what only the old one does.
+    const [meanwhile, late] = [await addSubject(db), await addSubject(db)];
+    await does(meanwhile, 'shared');
+    await does(late, 'video_played');
+    while (await world.round());
+    expect(await members('edited')).toEqual([both, old, late].sort());
+    await settle();
+    expect(await members('edited')).toEqual([both, fresh, meanwhile].sort());
+    expect(await db('segment_members').where({ segment_key: 'edited', subject_id: both }).first('entered_at')).toEqual(
+      entered,
+    );
+    expect(await log('edited', both)).toEqual(['entered by definition']);
+    expect(await log('edited', late)).toEqual(['entered by event', 'exited by definition']);
+    expect(await sizeOf('edited')).toBe(3);
+  });
+
+  it('is built again when a segment that it looks through changes', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'inner', where: { event: 'store_visited', count: { gte: 2 } } });
+    await create({ key: 'outer', where: { not: { segment: 'inner' } } });
+    await does(sub, 'store_visited');
+    await settle();
+    expect(await members('outer')).toContain(sub);
+    await edit('inner', { where: { event: 'store_visited' } });
+    await settle();
+    expect(await members('inner')).toEqual([sub]);
+    expect(await members('outer')).not.toContain(sub);
+  });
+
+  it('refuses a ring of segments that ask for each other', async () => {
+    await create({ key: 'ring-a', where: { event: 'clicked' } });
+    await create({ key: 'ring-b', where: { segment: 'ring-a' } });
+    await expect(edit('ring-a', { where: { not: { segment: 'ring-b' } } })).rejects.toMatchObject({
+      code: 'invalid_fields',
+      fields: { where: expect.stringContaining('ring-a → ring-b → ring-a') },
+    });
+  });
+
+  it('stands still while it is paused, and catches up', async () => {
+    const [early, late] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'paused', where: { event: 'article_viewed', within: '7d' } });
+    await does(early, 'article_viewed');
+    await settle();
+    await db.transaction((trx) => pauseSegment(trx, world.services, 'paused'));
+    await does(late, 'article_viewed');
+    await later(days(8));
+    expect(await members('paused')).toEqual([early]);
+    await does(late, 'article_viewed');
+    await db.transaction((trx) => resumeSegment(trx, world.services, 'paused'));
+    await settle();
+    expect(await members('paused')).toEqual([late]);
+  });
+
+  it('is left by everybody when it is put away, and its log stays', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'over', where: { event: 'favorited' } });
+    await settle();
+    await does(sub, 'favorited');
+    await settle();
+    await db.transaction((trx) => archiveSegment(trx, world.services, 'over'));
+    await settle();
+    expect(await members('over')).toEqual([]);
+    expect(await log('over', sub)).toEqual(['entered by event', 'exited by definition']);
+    expect(await sizeOf('over')).toBe(0);
+  });
+
+  it('may be a list: who is put there is a member as far as they agree', async () => {
+    const [yes, no] = [await addSubject(db), await addSubject(db)];
+    await agree(db, yes, 'marketing');
+    await db.transaction((trx) =>
+      createList(trx, world.services, { kind: 'list', key: 'vip', name: 'VIP', purpose: 'marketing' }, 'test'),
+    );
+    await settle();
+    await db.transaction((trx) => changeList(trx, world.services, 'vip', { add: [yes, no], remove: [], by: 'test' }));
+    await settle();
+    expect(await members('vip')).toEqual([yes]);
+    await db.transaction((trx) => changeList(trx, world.services, 'vip', { add: [], remove: [yes], by: 'test' }));
+    await settle();
+    expect(await log('vip', yes)).toEqual(['entered by list', 'exited by list']);
+  });
+});
