@@ -65,8 +65,8 @@ function datedTest(op: DatedOp, range: string, tz: string): TraitTest {
       op === 'in_last'
         ? [date, unit && period !== null ? calendar.startOf(unit, period + 1) : date + length]
         : [unit && period !== null ? calendar.startOf(unit, period) : date - length, date];
-    if (at < from && from < until) return { holds: false, dueAt: from };
-    return at < until ? { holds: from <= at, dueAt: until } : no;
+    if (from >= until || at >= until) return no;
+    return at < from ? { holds: false, dueAt: from } : { holds: true, dueAt: until };
   };
 }
 
