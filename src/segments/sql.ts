@@ -61,6 +61,11 @@ export async function previewSql(
 }
 
 type NamedPer = { path: string; name: string };
+/**
+ * `any` is the outermost one that stands above, with whom it asks about: a Per under it names its values for whoever becomes a member by
+ * another part too, so it is not asked only about those whom the other parts leave open.
+ */
+type Place = { isNegated: boolean; isBelowNot: boolean; any: { scope: Scope } | null };
 const everybody: Scope = { keys: [], among: null };
 
 /** Who meets the definition and may be a member; the others have no row. `pers` is filled. */
@@ -73,7 +78,7 @@ function standing(
   pers: NamedPer[],
 ): Relation {
   const q = { ...outer, tz: segment.tz, purpose: segment.purpose };
-  const terms = termsOf(segment.where, false, false);
+  const terms = termsOf(segment.where, { isNegated: false, isBelowNot: false, any: null });
   const found = allOf(q, scope, terms);
   if (!found.otherwise) return { name: q.part(mayBe(q, 'r.subject_id, r.holds, r.due', found.name)), otherwise: false };
   const people = q.part(mayBe(q, 's.subject_id', scope.among));
@@ -83,18 +88,32 @@ function standing(
   );
   return { name, otherwise: false };
 
-  /** All of these terms hold when the node does. `isBelowNot`: its values are not what makes a member. */
-  function termsOf(node: Node, isNegated: boolean, isBelowNot: boolean): Term[] {
+  /** All of these terms hold when the node does; or does not, when it is negated. */
+  function termsOf(node: Node, place: Place): Term[] {
+    const { isNegated, isBelowNot, any } = place;
     if ('per' in node || 'event' in node || 'sequence' in node) {
-      return [behaviourTerm(q, node, isNegated, isBelowNot ? () => {} : keepPer)];
+      const term = behaviourTerm(q, node, isNegated, isBelowNot ? () => {} : keepPer);
+      return [
+        any && 'per' in node && !isBelowNot && !('node' in term)
+          ? { ...term, relation: () => term.relation(any.scope) }
+          : term,
+      ];
     }
-    if ('not' in node) return termsOf(node.not, !isNegated, true);
+    if ('not' in node) return termsOf(node.not, { isNegated: !isNegated, isBelowNot: true, any });
     if ('all' in node || 'any' in node) {
       const [parts, isAny] = 'all' in node ? [node.all, false] : [node.any, true];
-      if (isAny === isNegated) return parts.flatMap((part) => termsOf(part, isNegated, isBelowNot));
+      if (isAny === isNegated) return parts.flatMap((part) => termsOf(part, place));
       // `any` holds unless all fail; a failing `all` fails unless all hold.
-      const opposite = parts.flatMap((part) => termsOf(part, !isNegated, isBelowNot));
-      return [negatedUnit(q, togetherUnit(q, opposite))];
+      const outermost = any ?? { scope: everybody };
+      const unit = togetherUnit(
+        q,
+        parts.flatMap((part) => termsOf(part, { isNegated: !isNegated, isBelowNot, any: outermost })),
+      );
+      const relation = (scope: Scope) => {
+        if (!any) outermost.scope = scope;
+        return unit.relation(scope);
+      };
+      return [negatedUnit(q, { ...unit, relation })];
     }
     const unit = 'trait' in node ? traitUnit(q, node, options.traitOf ?? declaredTrait) : unitOf(node);
     return [isNegated ? negatedUnit(q, unit) : unit];

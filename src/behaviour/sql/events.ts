@@ -30,14 +30,15 @@ export function eventsFrom(q: Statement, scope: Scope, { names, where, receivedA
     where,
   ];
   for (const { column, path } of scope.keys) {
-    const key = q.alias();
     const base = baseOf('e', path);
+    const isOfList = isList(path.steps);
+    // Named like its column, so that a condition inside another query can say which one it means.
     from.push(
-      isList(path.steps)
-        ? `(select distinct ${key}.v as ${column} from ${valuesFrom(q, base, path.steps)} as ${key} where ${isScalar(`${key}.v`)}) as ${key}`
-        : `(select ${valueAt(q, base, path.steps)} as ${column}) as ${key}`,
+      isOfList
+        ? `(select distinct v as ${column} from ${valuesFrom(q, base, path.steps)} as l where ${isScalar('v')}) as ${column}`
+        : `(select ${valueAt(q, base, path.steps)} as ${column}) as ${column}`,
     );
-    if (!isList(path.steps)) tests.push(isScalar(column));
+    if (!isOfList) tests.push(isScalar(`${column}.${column}`));
   }
   return `from ${from.join(' cross join lateral ')}${join} where ${and(...tests)}`;
 }
@@ -82,7 +83,7 @@ export function stands(q: Statement, scope: Scope, { unless }: Match, receivedAf
     },
   );
   const keys = keyColumns(scope);
-  const same = keys.map((key) => `${u}.${key} = ${key === 'subject_id' ? 'e.subject_id' : key}`);
+  const same = keys.map((key) => `${u}.${key} = ${key === 'subject_id' ? 'e.subject_id' : `${key}.${key}`}`);
   const base = baseOf('e', path);
   const value = q.alias();
   const shared = isList(path.steps)

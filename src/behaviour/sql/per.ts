@@ -1,5 +1,5 @@
 /** The same for one value of a path: every part of the question is about a subject and a value, and one value is enough. */
-import type { EventNode, Match, PerNode } from '../language.ts';
+import type { Match, PerNode } from '../language.ts';
 import { pathOf } from '../path.ts';
 import { mostValues } from '../question.ts';
 import { matches } from './conditions.ts';
@@ -14,7 +14,7 @@ export function perUnit(q: Statement, node: PerNode): Unit {
     if ('not' in member) return { node: member.not, isNegated: true };
     return 'sequence' in member ? sequenceUnit(q, member) : { node: member, isNegated: false };
   });
-  if (otherwiseOf(terms)) terms.push(seenUnit(q, node));
+  if (!node.all.some((member, at) => showsValue(member, terms[at]))) terms.push(seenUnit(q, node));
   return {
     otherwise: false,
     reach: narrowest(q, terms),
@@ -41,7 +41,7 @@ function seenUnit(q: Statement, node: PerNode): Unit {
     relation(scope) {
       const outer = { ...scope, keys: scope.keys.slice(0, -1) };
       const keys = keyColumns(scope).join(', ');
-      const all = matchesOf(node);
+      const all = node.all.flatMap(matchesOf);
       const rows = all.map((match) => {
         const where = and(matches(q, 'e', match), stands(q, outer, match, null));
         return `select ${eventColumns(scope)}, e."timestamp" ${eventsFrom(q, scope, { names: match.event, where, receivedAfter: null })}`;
@@ -56,11 +56,13 @@ function seenUnit(q: Statement, node: PerNode): Unit {
   };
 }
 
-function matchesOf(node: PerNode): Match[] {
-  const ofEvent = (event: EventNode): Match[] => [event, ...(event.sum?.minus ? [event.sum.minus] : [])];
-  return node.all.flatMap((member) => {
-    if ('not' in member) return ofEvent(member.not);
-    if (!('sequence' in member)) return ofEvent(member);
-    return member.sequence.map((step) => ('no' in step ? step.no : step));
-  });
+/** Whether a value for which the member holds was seen for certain. What is cancelled among the events of a value may stand among all, or the other way round. */
+function showsValue(member: PerNode['all'][number], term: Term | undefined): boolean {
+  return term !== undefined && !otherwiseOf([term]) && !matchesOf(member).some(({ unless }) => unless);
+}
+
+function matchesOf(member: PerNode['all'][number]): Match[] {
+  if ('sequence' in member) return member.sequence.map((step) => ('no' in step ? step.no : step));
+  const event = 'not' in member ? member.not : member;
+  return [event, ...(event.sum?.minus ? [event.sum.minus] : [])];
 }
