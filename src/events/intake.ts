@@ -11,7 +11,7 @@ import { bindAnonymous } from './bind.ts';
 import type { Catalogue } from './catalogue.ts';
 import { type EventType, type Incoming, normalise, type RejectionCode, rejectionMessages } from './normalise.ts';
 import type { KeyOf } from './people.ts';
-import { maskedSample } from './personal.ts';
+import { maskedClaim, maskedSample } from './personal.ts';
 import { insertRejections } from './rejections.ts';
 import type { Speaker } from './speaker.ts';
 import { storableText } from './storable.ts';
@@ -95,6 +95,7 @@ type Placed = Pick<
 function rowOf(event: Incoming, placed: Placed): EventRow {
   return {
     ...placed,
+    claimed_user_id: placed.claimed_user_id && maskedClaim(placed.claimed_user_id),
     message_id: event.message_id ?? placed.id,
     type: event.type,
     event: event.event,

@@ -13,6 +13,13 @@ export function maskPersonal(fields: Record<string, unknown>): Record<string, un
   return { ...fields, ...Object.fromEntries(personal.map((name) => [name, mask(fields[name])])) };
 }
 
+const phone = /^(?:\+\d{7,15}|(?:86)?1[3-9]\d{9})$/;
+
+/** Who somebody is said to be. Trackers are often told a phone number or an address for it, which proves nothing and is nobody's id. */
+export function maskedClaim(id: string): string {
+  return phone.test(id) || /^\S+@\S+\.\S+$/.test(id) ? mask(id) : id;
+}
+
 function mask(value: unknown): string {
   if (typeof value !== 'string' && typeof value !== 'number') return '****';
   const text = String(value).trim();

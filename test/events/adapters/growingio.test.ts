@@ -123,6 +123,15 @@ describe('one event', () => {
     expect(await send({ userId: sub }, serverKey)).toMatchObject({ subject_id: sub, trust: 'server' });
   });
 
+  it.each([
+    ['13800138000', '138****8000'],
+    ['+8613800138000', '138****8000'],
+    ['lily@example.com', 'l***@example.com'],
+    ['8a7b-13800138000', '8a7b-13800138000'],
+  ])('F11: a userId that is a number or an address is masked: %s', async (userId, kept) => {
+    expect(await send({ userId })).toMatchObject({ claimed_user_id: kept });
+  });
+
   it('F5: two of one millisecond are two when they differ, and one when they do not', async () => {
     const first = event({ eventType: 'LOGIN_USER_ATTRIBUTES', attributes: { plan: 'gold' } });
     const batch = [first, { ...first, attributes: { plan: 'silver' } }, first];
