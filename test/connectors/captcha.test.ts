@@ -84,7 +84,7 @@ describe('B7: the captcha of our own', () => {
 });
 
 describe('in a mini-program', () => {
-  const { createHeyi } = createRequire(import.meta.url)('../../sdk/miniprogram/heyi.js');
+  const { createHeyi } = createRequire(import.meta.url)('../../sdk/miniprogram/lib/index.js');
 
   it('the SDK solves it on the way, without a hash function or base64 of its own', async () => {
     const requests: Record<string, string>[] = [];

@@ -46,7 +46,7 @@ describe('the packed code', () => {
 
   test('holds every page of app.json and the SDK', () => {
     const { pages } = JSON.parse(readFileSync(at('views/demo/miniprogram/app.json'), 'utf8'));
-    for (const name of [...pages.map((page: string) => `${page}.js`), 'app.js', 'heyi/heyi.js'])
+    for (const name of [...pages.map((page: string) => `${page}.js`), 'app.js', 'heyi/index.js'])
       expect(factories.has(name)).toBe(true);
   });
 

@@ -6,7 +6,7 @@ import { createLogger } from '../../src/log.ts';
 import { createDemo } from '../../src/sandbox/demo/demo.ts';
 import { ownPath } from '../../src/sandbox/demo/forms.ts';
 import { startWorld } from '../e2e/world.ts';
-import { createPhone } from './phone.ts';
+import { someone } from '../sdk-miniprogram/mini-program.ts';
 
 const world = await startWorld();
 
@@ -137,9 +137,9 @@ describe('the panel', () => {
     expect(JSON.parse((await put({ csrf: token, access_token: 'made-up' })).text)).toEqual({ sub: null });
     expect(JSON.parse((await send('/panel/state')).text)).toMatchObject({ miniprogram: { sub: null }, timeline: [] });
 
-    const phone = createPhone(world, await world.addPerson('白露', '+8613812340001'), world.heyi);
-    const { sub } = await phone.launch().signIn();
-    const { access_token } = JSON.parse(phone.storage.get('heyi.session') ?? '{}');
+    const { phone, launch } = await someone(world);
+    const { sub } = await launch().heyi.signIn();
+    const { access_token } = phone.stored('heyi.session');
     expect(JSON.parse((await put({ csrf: token, access_token })).text)).toEqual({ sub });
   });
 });

@@ -50,7 +50,8 @@ export async function startWorld(): Promise<World> {
   return describeWorld(`http://localhost:${port}`, `http://localhost:${sandboxPort}`, `http://localhost:${demoPort}`);
 }
 
-function describeWorld(heyi: string, sandbox: string, demo: string): World {
+/** What a test does to a running product at these addresses. */
+export function describeWorld(heyi: string, sandbox: string, demo: string): World {
   const json = { accept: 'application/json', 'content-type': 'application/json' };
   const sandboxPost: World['sandboxPost'] = async (path, body) =>
     answered(await fetch(`${sandbox}${path}`, { method: 'POST', headers: json, body: JSON.stringify(body) }));

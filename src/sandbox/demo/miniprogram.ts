@@ -12,7 +12,7 @@ import type { Parts } from './parts.ts';
 import { products } from './products.ts';
 
 const folder = join(projectRoot, 'views/demo/miniprogram');
-const sdkFolder = join(projectRoot, 'sdk/miniprogram');
+const sdkFolder = join(projectRoot, 'sdk/miniprogram/lib');
 
 export function miniprogramRoutes({ pages, settings }: Parts): Router<RequestState> {
   const router = new Router<RequestState>();

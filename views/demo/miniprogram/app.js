@@ -2,7 +2,7 @@
  * 「山屿」 as a mini-program. Everything here runs against `wx` alone: no window, no document, no fetch. ext.json says where
  * Heyi and the shop are; in the demo the phone fills it in.
  */
-const { createHeyi } = require('./heyi/heyi.js');
+const { createHeyi } = require('./heyi/index.js');
 const { words } = require('./utils/words.js');
 
 const ext = wx.getExtConfigSync();

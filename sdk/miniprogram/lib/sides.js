@@ -30,7 +30,7 @@ function createSides({ issuer, session, http, clientId }) {
     websiteUrl: async ({ clientId: client_id, url }) => (await mine('POST', '/handovers', { client_id, url })).url,
 
     /** What onLaunch or onShow was given, when a link of the website opened the mini-program; undefined otherwise. */
-    linkTicket: ({ query } = {}) => query?.heyi_link,
+    linkTicket: (options) => (options && options.query ? options.query.heyi_link : undefined),
     /** Which website the link is from: { client, expires_in }. Show it, and ask for the four digits that stand on the website. */
     readLink: (ticket) =>
       http.postJson(`${issuer}/me/miniprogram-links/preview`, { client_id: clientId, link_ticket: ticket }),
