@@ -37,7 +37,7 @@ describe('before the person has agreed', () => {
     heyi.track('product_viewed', { product_id: 'agreed' });
     await heyi.flush();
     const [opened, viewed] = sentEvents(phone);
-    expect(opened).toMatchObject({ event: 'app_opened', properties: { start: 'cold', scene: '1047' } });
+    expect(opened).toMatchObject({ event: 'app_opened', properties: { scene: '1047' } });
     expect(viewed).toMatchObject({ properties: { product_id: 'agreed' }, anonymousId: heyi.anonymousId() });
     expect(sentEvents(phone)).toHaveLength(2);
   });
@@ -103,7 +103,6 @@ describe('where a visit came from', () => {
     await heyi.flush();
     const [opened, screen] = sentEvents(phone);
     expect(opened?.properties).toEqual({
-      start: 'cold',
       scene: '1037',
       path: 'pages/product/product',
       query: { store: '12' },
@@ -117,7 +116,7 @@ describe('where a visit came from', () => {
         scene: '1037',
         campaign: { source: 'wechat群', name: '618' },
         referrer: { type: 'miniprogram', id: 'wxother' },
-        library: { name: 'heyi-miniprogram' },
+        library: { name: '@heyi/miniprogram' },
         app: { version: '1.0.0', env: 'release' },
       },
     });
@@ -138,18 +137,19 @@ describe('where a visit came from', () => {
     ]);
   });
 
-  test('a return is a visit when it is one: not after a glance away, but with a campaign of its own', async () => {
+  test('a return goes on with the campaign, unless it comes by another', async () => {
     const { launch, phone } = await someone(world);
     const running = launch({ query: { utm_source: 'ad' } });
-    running.hide();
-    running.show();
-    running.hide();
-    running.show({ scene: 1007, query: { utm_source: 'friend' } });
+    for (const options of [undefined, { scene: 1007, query: { utm_source: 'friend' } }]) {
+      running.hide();
+      running.show(options);
+    }
     await running.heyi.flush();
-    const opened = sentEvents(phone).filter(({ event }) => event === 'app_opened');
-    expect(opened.map(({ properties, context }) => [properties.start, context.scene, context.campaign])).toEqual([
-      ['cold', '1001', { source: 'ad' }],
-      ['hot', '1007', { source: 'friend' }],
+    const entrances = sentEvents(phone).filter(({ event }) => event);
+    expect(entrances.map(({ event, context }) => [event, context.scene, context.campaign])).toEqual([
+      ['app_opened', '1001', { source: 'ad' }],
+      ['app_shown', '1001', { source: 'ad' }],
+      ['app_shown', '1007', { source: 'friend' }],
     ]);
   });
 

@@ -1,4 +1,4 @@
-const { createHeyi } = require('heyi-miniprogram');
+const { createHeyi } = require('@heyi/miniprogram');
 
 const heyi = createHeyi({
   issuer: 'https://id.example.com',

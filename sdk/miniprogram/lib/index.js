@@ -1,7 +1,7 @@
 /**
  * Heyi in a WeChat mini-program: sign-in and tracking. README.md says how to set it up.
  *
- *   const { createHeyi } = require('heyi-miniprogram')
+ *   const { createHeyi } = require('@heyi/miniprogram')
  *   const heyi = createHeyi({ issuer: 'https://id.example.com', clientId: 'my-miniprogram', writeKey: 'my-key' })
  *   App(heyi.app({ heyi }))
  *

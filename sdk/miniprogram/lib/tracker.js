@@ -63,7 +63,7 @@ function createTracker({ issuer, writeKey, channel, queueBytes, query, http, ses
     return Object.assign(
       {
         channel,
-        library: { name: 'heyi-miniprogram', version },
+        library: { name: '@heyi/miniprogram', version },
         consent: { categoryPreferences: Object.assign({}, privacy.consent(), { service: true }) },
       },
       Object.keys(app).length && { app },
@@ -72,8 +72,8 @@ function createTracker({ issuer, writeKey, channel, queueBytes, query, http, ses
   }
 
   /** A visit that nothing may be kept of yet is told of when the person agrees, as of that moment. */
-  function opened(start) {
-    const properties = Object.assign({ start }, visit.properties());
+  function opened() {
+    const properties = visit.properties();
     add('track', 'app_opened', properties);
     opening = properties;
     privacy.ask().then((isOpen) => {
@@ -136,19 +136,19 @@ function createTracker({ issuer, writeKey, channel, queueBytes, query, http, ses
     },
     launch(options) {
       visit.begin(options);
-      opened('cold');
+      opened();
     },
     show(options) {
       delivery.show();
       // The first one belongs to the launch.
       if (!isHidden) return;
       isHidden = false;
-      if (visit.resume(options)) opened('hot');
+      visit.resume(options);
+      add('track', 'app_shown', visit.properties());
     },
     /** Five seconds are left before WeChat stops the mini-program's requests. */
     hide() {
       isHidden = true;
-      visit.leave();
       delivery.hide();
     },
   };

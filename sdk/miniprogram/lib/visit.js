@@ -10,13 +10,10 @@ const campaignNames = {
   utm_content: 'content',
 };
 const shareName = 'heyi_share';
-/** A glance away, at a payment or a picture, is no new visit. */
-const glanceMs = 30000;
 
 /** `kept`: names of query parameters that the program wants with its events. */
 function createVisit(kept) {
   let visit = {};
-  let hiddenAt = 0;
 
   function read(options) {
     const { scene, path, query, referrerInfo } = options || {};
@@ -47,23 +44,18 @@ function createVisit(kept) {
     begin(options) {
       visit = read(options);
     },
-    leave() {
-      hiddenAt = Date.now();
-    },
     /**
-     * A return, and whether it is a visit of its own: after a while, or by another campaign or share. WeChat may hand over the query
-     * of the former entrance once more. A return that says neither goes on with the campaign and share before.
+     * A return. By another campaign or share it is another visit; one that says neither goes on with those before, whose query WeChat
+     * may hand over once more.
      */
     resume(options) {
       const next = read(options);
-      const isElsewhere = ['campaign', 'share_id'].some(
+      const isOther = ['campaign', 'share_id'].some(
         (name) => next[name] && JSON.stringify(next[name]) !== JSON.stringify(visit[name]),
       );
-      const isNew = isElsewhere || Date.now() - hiddenAt >= glanceMs;
-      if (isNew) visit = isElsewhere ? next : Object.assign({}, visit, next);
-      return isNew;
+      visit = isOther ? next : Object.assign({}, visit, next);
     },
-    /** Properties of the event that opens it. */
+    /** Properties of the event that tells of the entrance. */
     properties: () => without(visit, ['campaign', 'referrer']),
     /** What every event of it carries. */
     context: () => without(visit, ['path', 'query']),
