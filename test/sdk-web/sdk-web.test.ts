@@ -1,17 +1,22 @@
 /** The browser SDK on a website of another origin, in a real browser, against the whole product. */
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { projectRoot } from '../../src/config.ts';
 import {
   answering,
+  config,
   db,
   files,
   held,
   issuer,
+  leaving,
   manifest,
   offline,
+  passing,
   queued,
-  restore,
   rowsOf,
+  sendCode,
   settled,
   signInAs,
   site,
@@ -30,6 +35,11 @@ describe('the package', () => {
   it('says its version in every event, and needs no other package', () => {
     expect(files['heyi.js']).toContain(`version:\`${manifest.version}\``);
     expect(manifest.dependencies).toBeUndefined();
+  });
+
+  it('can be imported where there is no browser, by a server that renders pages', async () => {
+    const { createHeyi } = await import(join(projectRoot, 'sdk/web/src/heyi.js'));
+    expect(createHeyi).toBeTypeOf('function');
   });
 
   it('adds no global but heyi', async () => {
@@ -73,13 +83,13 @@ describe('before the visitor has chosen', () => {
     await visitor.page.evaluate('heyi.setConsent({ profiling: true, marketing: true })');
     await settled(visitor);
     const before = await visitor.page.evaluate('heyi.anonymousId()');
-    await wire(visitor.context, offline);
+    const net = await wire(visitor.context, offline);
     await track(visitor, 'never_sent');
     await settled(visitor);
-    expect((await held(visitor)).filter((name) => name.startsWith('heyi.queue.'))).toHaveLength(1);
+    expect((await held(visitor)).filter((name) => name.startsWith('heyi.track.queue.'))).toHaveLength(1);
     await visitor.page.evaluate('heyi.setConsent({ profiling: false, marketing: false })');
     expect(await held(visitor)).toEqual(['heyi.consent']);
-    await restore(visitor.context);
+    net.answer = passing;
     await track(visitor, 'service_only');
     expect((await held(visitor)).map((name) => name.replace(/=.*/, ''))).toEqual(['heyi.consent', 'heyi_id']);
     const [cookie] = await visitor.context.cookies();
@@ -92,14 +102,32 @@ describe('before the visitor has chosen', () => {
     await visitor.context.close();
   });
 
+  it('a question whose version was raised is asked again, and what was agreed before counts no more', async () => {
+    const visitor = await visit('/ask/');
+    // It waits, also as the page is left.
+    await wire(visitor.context, answering(429, { 'retry-after': '600' }));
+    await visitor.page.evaluate('heyi.setConsent({ profiling: true })');
+    await track(visitor, 'under_version_1');
+    await settled(visitor);
+    await visitor.page.goto(`${site}/raised/`);
+    expect(await visitor.page.evaluate('heyi.consent()')).toBeNull();
+    await settled(visitor);
+    expect(await queued(visitor)).toBe(2);
+    await visitor.page.evaluate('heyi.setConsent({ profiling: false })');
+    expect(await held(visitor)).toEqual(['heyi.consent']);
+    expect(await queued(visitor)).toBe(0);
+    expect(await rowsOf('under_version_1')).toEqual([]);
+    await visitor.context.close();
+  });
+
   it('one of two purposes withdrawn is taken off what waits', async () => {
     const visitor = await visit('/ask/');
-    await wire(visitor.context, offline);
+    const net = await wire(visitor.context, offline);
     await visitor.page.evaluate('heyi.setConsent({ profiling: true, marketing: true })');
     await track(visitor, 'half_agreed');
     await settled(visitor);
     await visitor.page.evaluate('heyi.setConsent({ profiling: true, marketing: false })');
-    await restore(visitor.context);
+    net.answer = passing;
     await settled(visitor);
     expect((await rowsOf('half_agreed'))[0]?.consents.sort()).toEqual(['profiling', 'service']);
     await visitor.context.close();
@@ -110,8 +138,10 @@ describe('what is recorded', () => {
   it('routes of a single-page application, clicks and forms that say so, each with where it was', async () => {
     const visitor = await visit('/open/?token=secret&q=tea');
     const { page } = visitor;
-    await page.evaluate(`history.pushState(null, '', '/open/products/1?utm_source=baidu#top')`);
-    await page.evaluate(`history.replaceState(null, '', '/open/products/1?variant=2')`);
+    await page.evaluate(`{
+      history.pushState(null, '', '/open/products/1?utm_source=baidu#top');
+      history.replaceState(null, '', '/open/products/1?variant=2');
+    }`);
     await page.locator('b').click();
     await page.locator('form button').click();
     await expect.poll(async () => (await rowsOf('form_submitted')).length, soon).toBe(1);
@@ -147,13 +177,13 @@ describe('what is recorded', () => {
 describe('what waits', () => {
   it('survives a reload without a network, and is stored once', async () => {
     const visitor = await visit('/quiet/');
-    await wire(visitor.context, offline);
+    const net = await wire(visitor.context, offline);
     await track(visitor, 'offline_first', { n: 1 });
     await track(visitor, 'offline_second', { n: 2 });
     await settled(visitor);
     await visitor.page.reload();
     expect(await queued(visitor)).toBe(2);
-    await restore(visitor.context);
+    net.answer = passing;
     await visitor.page.evaluate('dispatchEvent(new Event("online"))');
     await expect.poll(() => queued(visitor), soon).toBe(0);
     for (const name of ['offline_first', 'offline_second']) expect(await rowsOf(name)).toHaveLength(1);
@@ -164,22 +194,21 @@ describe('what waits', () => {
     const visitor = await visit('/quiet/');
     const other = { page: await visitor.context.newPage() };
     await other.page.goto(`${site}/quiet/`);
-    const seen = await wire(visitor.context, offline);
+    const net = await wire(visitor.context, offline);
     const both = [visitor, other];
     await Promise.all(Array.from({ length: 20 }, (_, n) => track(both[n % 2] ?? visitor, 'of_two_tabs', { n })));
     await Promise.all(both.map(settled));
-    await restore(visitor.context);
-    seen.length = 0;
-    const delivered = await wire(visitor.context);
+    net.seen.length = 0;
+    net.answer = passing;
     await Promise.all(both.map(settled));
-    expect(delivered.flatMap(({ ids }) => ids)).toHaveLength(20);
+    expect(net.seen.flatMap(({ ids }) => ids)).toHaveLength(20);
     expect(new Set((await rowsOf('of_two_tabs')).map(({ properties }) => properties.n)).size).toBe(20);
     await visitor.context.close();
   });
 
   it('is sent as the page is left', async () => {
     const visitor = await visit('/quiet/');
-    await visitor.page.evaluate(`heyi.track('leaving'); location.assign('about:blank')`);
+    await leaving(visitor, 'leaving', 'about:blank');
     await expect.poll(async () => (await rowsOf('leaving')).length, soon).toBe(1);
     await visitor.context.close();
   });
@@ -199,13 +228,14 @@ describe('what waits', () => {
 
   it('is kept after 500, 503, and after a 401 or 403 that somebody will put right', async () => {
     const visitor = await visit('/quiet/');
+    const net = await wire(visitor.context, offline);
     await track(visitor, 'kept');
     for (const status of [500, 503, 401, 403]) {
-      await wire(visitor.context, answering(status));
+      net.answer = answering(status);
       await settled(visitor);
-      await restore(visitor.context);
       expect(await queued(visitor)).toBe(1);
     }
+    net.answer = passing;
     await settled(visitor);
     expect(await rowsOf('kept')).toHaveLength(1);
     await visitor.context.close();
@@ -213,21 +243,20 @@ describe('what waits', () => {
 
   it('waits as long as a 429 asks for, in every tab and after a reload', async () => {
     const visitor = await visit('/quiet/');
-    const seen = await wire(visitor.context, answering(429, { 'retry-after': '600' }));
+    const net = await wire(visitor.context, answering(429, { 'retry-after': '600' }));
     await track(visitor, 'pressed');
     await settled(visitor);
-    await restore(visitor.context);
-    const after = await wire(visitor.context);
+    net.answer = passing;
     await visitor.page.reload();
     const other = { page: await visitor.context.newPage() };
     await other.page.goto(`${site}/quiet/`);
     await settled(visitor);
     await settled(other);
-    expect([seen.length, after.length]).toEqual([1, 0]);
+    expect(net.seen).toHaveLength(1);
     // Ten minutes later.
     await other.page.evaluate(`{
-      const until = Number(localStorage.getItem('heyi.pause')) - Date.now();
-      if (until > 500_000) localStorage.setItem('heyi.pause', Date.now());
+      const until = Number(localStorage.getItem('heyi.track.pause')) - Date.now();
+      if (until > 500_000) localStorage.setItem('heyi.track.pause', Date.now());
     }`);
     await settled(other);
     expect(await rowsOf('pressed')).toHaveLength(1);
@@ -236,13 +265,13 @@ describe('what waits', () => {
 
   it('loses its oldest only at the byte cap, and says how many', async () => {
     const visitor = await visit('/small/');
-    await wire(visitor.context, offline);
+    const net = await wire(visitor.context, offline);
     for (let n = 0; n < 8; n++) await track(visitor, 'capped', { n });
     await settled(visitor);
     const { queued: kept, dropped } = await visitor.page.evaluate<{ queued: number; dropped: number }>('heyi.status()');
     expect(kept + dropped).toBe(8);
     expect(dropped).toBeGreaterThan(0);
-    await restore(visitor.context);
+    net.answer = passing;
     await settled(visitor);
     const numbers = (await rowsOf('capped')).map(({ properties }) => properties.n);
     expect(numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7].slice(dropped));
@@ -276,7 +305,7 @@ describe('where the browser gives little', () => {
     await settled(visitor);
     expect((await rowsOf('in_wechat'))[0]?.context.userAgent).toBe(userAgent);
     // Its requests end with the page: a beacon does not.
-    await visitor.page.evaluate(`heyi.track('by_beacon'); location.assign('about:blank')`);
+    await leaving(visitor, 'by_beacon', 'about:blank');
     await expect.poll(async () => (await rowsOf('by_beacon')).length, soon).toBe(1);
     expect(visitor.complaints).toEqual([]);
     await visitor.context.close();
@@ -293,7 +322,7 @@ describe('signing in without a server', () => {
     await track(visitor, 'while_a');
     await settled(visitor);
     const first = await page.evaluate('heyi.anonymousId()');
-    const seen = await wire(context, offline);
+    const net = await wire(context, offline);
     await track(visitor, 'offline_a');
     await page.evaluate('heyi.signOut()');
     await page.waitForURL((url) => url.pathname !== '/open/callback');
@@ -304,15 +333,14 @@ describe('signing in without a server', () => {
     const b = await signInAs(visitor, '+8613612345602');
     await track(visitor, 'while_b');
     await settled(visitor);
-    const bearers = (name: string) => seen.filter(({ names }) => names.includes(name)).map((one) => one.authorization);
-    seen.length = 0;
-    await restore(context);
-    const delivered = await wire(context);
-    await settled(visitor);
+    const bearers = (name: string) =>
+      net.seen.filter(({ names }) => names.includes(name)).map((one) => one.authorization);
     expect(b).not.toBe(a);
-    expect(bearers('offline_a').every((header) => header === undefined)).toBe(true);
-    const last = (name: string) => delivered.find(({ names }) => names.includes(name))?.authorization;
-    expect([last('offline_a'), last('while_b')]).toEqual([undefined, expect.stringMatching(/^Bearer /)]);
+    net.seen.length = 0;
+    net.answer = passing;
+    await settled(visitor);
+    expect(bearers('offline_a')).toEqual([undefined]);
+    expect(bearers('while_b')).toEqual([expect.stringMatching(/^Bearer /)]);
     const owner = async (name: string) => (await rowsOf(name)).map((row) => [row.subject_id, row.trust]);
     expect(await owner('while_a')).toEqual([[a, 'token']]);
     expect(await owner('offline_a')).toEqual([[a, 'bound']]);
@@ -341,6 +369,8 @@ describe('signing in without a server', () => {
     expect(renewals).toEqual(['POST']);
     const status = await page.evaluate(`heyi.fetch('${issuer}/userinfo').then((answer) => answer.json())`);
     expect(status).toMatchObject({ sub });
+    await leaving(visitor, 'leaving_signed_in', `${site}/open/`);
+    await expect.poll(async () => (await rowsOf('leaving_signed_in')).map((row) => row.trust), soon).toEqual(['token']);
     await page.evaluate('heyi.signOut({ redirect: false })');
     await expect.poll(() => other.evaluate('told')).toEqual([null]);
     await expect(other.evaluate('heyi.accessToken()')).rejects.toThrow(/Nobody is signed in/);
@@ -377,6 +407,32 @@ describe('the mirror', () => {
     expect(event).toEqual(['event', 'mirrored', { product_id: 'P-1' }]);
     expect(calls[3]).toEqual(['_trackEvent', 'heyi', 'mirrored', 'P-1']);
     expect(JSON.stringify(calls)).not.toMatch(/01900000|not_mirrored/);
+    await visitor.context.close();
+  });
+});
+
+describe('the demo website', () => {
+  const demo = `http://localhost:${config.demoPort}`;
+
+  it('runs on the SDK as its sources are: nothing before the banner is answered, and a page without a server signs in', async () => {
+    const visitor = await visit(demo, {}, '');
+    const { page } = visitor;
+    const kept = async () => (await held(visitor)).map((name) => name.replace(/=.*/, ''));
+    expect(await kept()).toEqual([]);
+    await page.getByRole('button', { name: '同意个性化' }).click();
+    await expect.poll(kept).toEqual(expect.arrayContaining(['heyi.consent', 'shanyu_visitor']));
+    await page.goto(`${demo}/spa`);
+    await page.getByRole('button', { name: '登录', exact: true }).click();
+    await sendCode(visitor, '+8613612345604');
+    await page.waitForURL(`${demo}/spa/callback`);
+    await page.getByText('登录成功').waitFor();
+    const sub = (await page.locator('#spa-out').textContent())?.split(/[ ：]/).at(-1);
+    await page.goto(`${demo}/spa`);
+    await page.getByRole('button', { name: '退出登录' }).waitFor();
+    await expect
+      .poll(async () => (await db('events').where({ subject_id: sub, trust: 'token' })).length, soon)
+      .toBeGreaterThan(0);
+    expect(visitor.complaints).toEqual([]);
     await visitor.context.close();
   });
 });

@@ -48,6 +48,7 @@ const agreed = { consent: { profiling: true, marketing: false } };
 /** What each kind of page tells the SDK: the first part of its path. */
 const kinds: Record<string, object> = {
   ask: shared,
+  raised: { ...shared, pages: false, purposes: { profiling: '2' } },
   open: { ...shared, ...agreed, signIn },
   quiet: { ...shared, ...agreed, pages: false },
   small: { ...shared, ...agreed, pages: false, maxQueueBytes: 8_000 },
@@ -78,7 +79,7 @@ export type Visitor = { page: Page; context: BrowserContext; complaints: string[
 export async function visit(path: string, options: BrowserContextOptions = {}, script?: string): Promise<Visitor> {
   const { page, complaints } = await watchedPage(browser, options);
   if (script) await page.addInitScript(script);
-  await page.goto(`${site}${path}`);
+  await page.goto(new URL(path, site).href);
   return { page, context: page.context(), complaints };
 }
 
@@ -93,19 +94,26 @@ export const settled = ({ page }: { page: Page }) => page.evaluate('heyi.flush()
 export const queued = async ({ page }: { page: Page }) =>
   (await page.evaluate<{ queued: number }>('heyi.status()')).queued;
 
+/** An event as the last thing that happens on a page. */
+export async function leaving({ page }: { page: Page }, name: string, to: string): Promise<void> {
+  await page.evaluate(`heyi.track('${name}'); setTimeout(() => location.assign('${to}'))`);
+  await page.waitForURL(to);
+}
+
 type Sent = { ids: string[]; names: string[]; authorization: string | undefined };
 
-/** What goes out to the tracking API, and what it is answered instead when `answer` says so. */
-export async function wire(context: BrowserContext, answer: (sent: Sent, route: Route) => unknown = () => undefined) {
-  const seen: Sent[] = [];
+type Answer = (sent: Sent, route: Route) => Promise<void> | undefined;
+
+/** What goes out to the tracking API, and what it is answered instead: `answer` may be changed on the way. */
+export async function wire(context: BrowserContext, answer: Answer = passing) {
+  const net = { seen: [] as Sent[], answer };
   await context.route(`${issuer}/v1/batch`, async (route) => {
-    const request = route.request();
-    if (request.method() !== 'POST') return route.continue();
-    const sent = sentBy(request);
-    seen.push(sent);
-    if ((await answer(sent, route)) === undefined) await route.continue();
+    if (route.request().method() !== 'POST') return route.continue();
+    const sent = sentBy(route.request());
+    net.seen.push(sent);
+    await (net.answer(sent, route) ?? route.continue());
   });
-  return seen;
+  return net;
 }
 
 function sentBy(request: Request): Sent {
@@ -117,21 +125,15 @@ function sentBy(request: Request): Sent {
   };
 }
 
-export const offline = (_: Sent, route: Route) => route.abort().then(() => true);
+export const passing: Answer = () => undefined;
+export const offline: Answer = (_, route) => route.abort();
 export const answering =
-  (status: number, headers: Record<string, string> = {}) =>
-  (_: Sent, route: Route) =>
-    route
-      .fulfill({
-        status,
-        headers: {
-          'access-control-allow-origin': site,
-          'access-control-expose-headers': 'Retry-After',
-          ...headers,
-        },
-      })
-      .then(() => true);
-export const restore = (context: BrowserContext) => context.unroute(`${issuer}/v1/batch`);
+  (status: number, headers: Record<string, string> = {}): Answer =>
+  (_, route) =>
+    route.fulfill({
+      status,
+      headers: { 'access-control-allow-origin': site, 'access-control-expose-headers': 'Retry-After', ...headers },
+    });
 
 export type Row = {
   event: string;
@@ -145,9 +147,8 @@ export type Row = {
 };
 export const rowsOf = (event: string): Promise<Row[]> => db('events').where({ event }).orderBy('id');
 
-/** By a code in a text message; ends on the page that began it. Answers who it is. */
-export async function signInAs({ page }: { page: Page }, phone: string): Promise<string> {
-  await page.evaluate('heyi.signIn({ returnTo: "/open/back" })');
+/** By a code in a text message, on Heyi's pages. */
+export async function sendCode({ page }: { page: Page }, phone: string): Promise<void> {
   await page.locator('[name=phone]').fill(phone.slice(3));
   const privacy = page.locator('[name=privacy]');
   if (await privacy.count()) await privacy.first().check();
@@ -158,19 +159,22 @@ export async function signInAs({ page }: { page: Page }, phone: string): Promise
   const { messages } = (await inbox.json()) as { messages: { code: string }[] };
   await field.fill(messages[0]?.code ?? '');
   await page.locator('form:has([name=code]) button').first().click();
-  await back(page);
-  const { sub } = await page.evaluate<{ sub: string }>('heyi.finishSignIn()');
-  return sub;
 }
 
-/** Where somebody signed in before, Heyi asks whoever comes next for the privacy policy after the code. */
-async function back(page: Page): Promise<void> {
+/** Ends on the callback page. Answers who it is. */
+export async function signInAs(visitor: { page: Page }, phone: string): Promise<string> {
+  const { page } = visitor;
+  await page.evaluate('heyi.signIn({ returnTo: "/open/back" })');
+  await sendCode(visitor, phone);
   const callback = page.waitForURL(`${site}/open/callback**`);
-  const privacy = page.locator('[name=privacy]:not(:checked)');
+  // Where somebody signed in before, Heyi asks whoever comes next for the privacy policy after the code.
+  const privacy = page.locator('[name=privacy]');
   await Promise.race([callback, privacy.waitFor().catch(() => callback)]);
   if (page.url().startsWith(issuer)) {
     await privacy.check();
     await page.locator('form:has([name=privacy]) button').first().click();
   }
   await callback;
+  const { sub } = await page.evaluate<{ sub: string }>('heyi.finishSignIn()');
+  return sub;
 }

@@ -7,10 +7,8 @@
  *
  * @import { Properties } from '../types.d.ts'
  */
-import { moved } from './context.js';
-
-/** @param {() => void} page */
-export function watchPages(page) {
+/** @param {{ page: () => void, move: () => void }} calls   move: the address changed without a load */
+export function watchPages({ page, move }) {
   const view = () => {
     // A page that the browser renders ahead may never be looked at.
     if ('prerendering' in document && document.prerendering)
@@ -21,7 +19,7 @@ export function watchPages(page) {
   const check = () => {
     if (routeOf() === route) return;
     route = routeOf();
-    moved();
+    move();
     // The application draws the route, and sets its title, first.
     setTimeout(page, 50);
   };

@@ -32,11 +32,13 @@ export function createConsent({ consent: told, requireConsent = true, purposes =
 
   return {
     choice,
-    /** @param {Choice | null} given */
+    /** Answers whether something was agreed to before, in whatever version. @param {Choice | null} given */
     set(given) {
+      const before = parse(storage.get(key))?.choice;
       told = given === null ? null : undefined;
       if (given) storage.set(key, JSON.stringify({ version, choice: given }));
       else storage.remove(key);
+      return granted(before).length > 0;
     },
     mayCollect: () => !requireConsent || choice() !== null,
     /** Whether anything of tracking may outlive the page. */

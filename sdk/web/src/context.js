@@ -24,27 +24,6 @@ function clean(text) {
   }
 }
 
-/** The page before this one, within a single-page application too. */
-let referrer = document.referrer;
-let here = location.href;
-
-/** Call when the address changed without a load. */
-export function moved() {
-  referrer = here;
-  here = location.href;
-}
-
-export function page() {
-  const url = clean(location.href);
-  return {
-    url: url?.href,
-    path: url?.pathname,
-    search: url?.search,
-    title: document.title,
-    referrer: clean(referrer)?.href,
-  };
-}
-
 const campaignNames = { source: 'source', medium: 'medium', campaign: 'name', term: 'term', content: 'content' };
 
 function campaign() {
@@ -58,17 +37,40 @@ function campaign() {
   return Object.keys(found).length ? found : undefined;
 }
 
-/** @param {{ channel: string, preferences: Record<string, boolean> }} options */
-export function context({ channel, preferences }) {
+/** @param {{ channel: string, preferences: () => Record<string, boolean> }} options */
+export function createContext({ channel, preferences }) {
+  /** The page before this one, within a single-page application too. */
+  let referrer = document.referrer;
+  let here = location.href;
+
+  const page = () => {
+    const url = clean(location.href);
+    return {
+      url: url?.href,
+      path: url?.pathname,
+      search: url?.search,
+      title: document.title,
+      referrer: clean(referrer)?.href,
+    };
+  };
+
   return {
-    channel,
-    page: page(),
-    campaign: campaign(),
-    locale: navigator.language,
-    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-    screen: { width: screen.width, height: screen.height, density: devicePixelRatio },
-    userAgent: navigator.userAgent,
-    library: { name: '@heyi/web', version },
-    consent: { categoryPreferences: preferences },
+    page,
+    /** The address changed without a load. */
+    move() {
+      referrer = here;
+      here = location.href;
+    },
+    context: () => ({
+      channel,
+      page: page(),
+      campaign: campaign(),
+      locale: navigator.language,
+      timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+      screen: { width: screen.width, height: screen.height, density: devicePixelRatio },
+      userAgent: navigator.userAgent,
+      library: { name: '@heyi/web', version },
+      consent: { categoryPreferences: preferences() },
+    }),
   };
 }

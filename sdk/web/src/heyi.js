@@ -8,9 +8,9 @@
  */
 import { watchClicks, watchPages } from './automatic.js';
 import { createConsent } from './consent.js';
-import { context, page as pageNow } from './context.js';
+import { createContext } from './context.js';
 import { createMirror } from './mirror.js';
-import { createQueue } from './queue.js';
+import { createQueue, place } from './queue.js';
 import { byteLength, createSender } from './sender.js';
 import { createSession } from './session.js';
 import { createStorage, randomHex } from './storage.js';
@@ -24,6 +24,7 @@ export function createHeyi(options) {
   const issuer = options.issuer.replace(/\/$/, '');
   const consent = createConsent(options);
   const storage = createStorage(consent.mayKeep);
+  const where = createContext({ channel, preferences: consent.preferences });
   const visitor = createVisitor({ consent, cookie: options.cookie });
   const session = createSession({ issuer, client: options.signIn, grantParameters });
   const queue = createQueue({ storage, maxBytes: maxQueueBytes });
@@ -46,7 +47,7 @@ export function createHeyi(options) {
       messageId: event.messageId ?? `web-${randomHex()}`,
       timestamp: new Date().toISOString(),
       anonymousId: visitor.id(),
-      context: context({ channel, preferences: consent.preferences() }),
+      context: where.context(),
     };
     if (byteLength(JSON.stringify(complete)) > eventBytes) {
       queue.refuse(1);
@@ -60,7 +61,7 @@ export function createHeyi(options) {
   /** @type {import('../types.d.ts').Heyi['page']} */
   function page(name, properties) {
     isViewPending = !consent.mayCollect();
-    if (!isViewPending) record({ type: 'page', name, properties: { ...pageNow(), ...properties } });
+    if (!isViewPending) record({ type: 'page', name, properties: { ...where.page(), ...properties } });
   }
 
   /** @type {import('../types.d.ts').Heyi['track']} */
@@ -72,12 +73,11 @@ export function createHeyi(options) {
 
   /** @type {import('../types.d.ts').Heyi['setConsent']} */
   function setConsent(choice) {
-    const before = consent.choice();
-    consent.set(choice);
-    const withdrawn = Object.keys(before ?? {}).filter((purpose) => before?.[purpose] && !choice?.[purpose]);
-    if (choice && consent.mayKeep()) queue.withdraw(withdrawn);
-    else if (!choice || withdrawn.length) {
-      queue.clear();
+    const hadAgreed = consent.set(choice);
+    if (choice) queue.restrict(consent.has);
+    else queue.clear();
+    if (!consent.mayKeep() && (hadAgreed || !choice)) {
+      storage.evict(place);
       visitor.forget();
     }
     visitor.renew();
@@ -86,10 +86,10 @@ export function createHeyi(options) {
   }
 
   if (options.consent !== undefined) setConsent(options.consent);
-  if (pages) watchPages(page);
+  if (pages) watchPages({ page, move: where.move });
   if (clicks) watchClicks(track);
   // Phones say nothing more than that the page is hidden; pagehide is for a page that closes in front.
-  addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && sender.leave());
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && sender.leave());
   addEventListener('pagehide', sender.leave);
   addEventListener('online', sender.retry);
   // What an earlier page left.

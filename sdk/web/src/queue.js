@@ -9,8 +9,10 @@
  */
 import { parse, randomHex } from './storage.js';
 
-const prefix = 'heyi.queue.';
-const counts = 'heyi.counts';
+/** Everything of tracking that outlives a page is kept under it. */
+export const place = 'heyi.track.';
+const prefix = `${place}queue.`;
+const counts = `${place}counts`;
 
 /** A browser's storage counts UTF-16. @param {string} key @param {string} text */
 const bytes = (key, text) => 2 * (key.length + text.length);
@@ -54,17 +56,25 @@ export function createQueue({ storage, maxBytes }) {
         return [];
       }),
     remove: storage.remove,
-    /** A purpose was withdrawn before it was sent: the event goes on without it. @param {string[]} withdrawn */
-    withdraw(withdrawn) {
+    /**
+     * What was collected under purposes that no longer hold goes on without them; what only they allowed is gone.
+     *
+     * @param {(purpose: string) => boolean} holds
+     */
+    restrict(holds) {
       for (const { key, ...item } of this.list()) {
         const { categoryPreferences } = item.event.context.consent;
-        for (const purpose of withdrawn) if (categoryPreferences[purpose]) categoryPreferences[purpose] = false;
-        storage.set(key, JSON.stringify(item));
+        const agreed = Object.keys(categoryPreferences).filter(
+          (name) => name !== 'service' && categoryPreferences[name],
+        );
+        const lost = agreed.filter((purpose) => !holds(purpose));
+        for (const purpose of lost) categoryPreferences[purpose] = false;
+        if (lost.length && lost.length === agreed.length) storage.remove(key);
+        else if (lost.length) storage.set(key, JSON.stringify(item));
       }
     },
     clear() {
-      for (const key of storage.keys(prefix)) storage.remove(key);
-      storage.remove(counts);
+      for (const key of storage.keys(place)) storage.remove(key);
     },
     /** @param {number} number */
     refuse: (number) => count('refused', number),

@@ -9,6 +9,7 @@
  * @import { Item, Queue } from './queue.js'
  * @import { Session } from './session.js'
  */
+import { place } from './queue.js';
 import { locked } from './storage.js';
 
 const limits = {
@@ -19,7 +20,7 @@ const limits = {
   batchBytes: 60_000,
   batch: 100,
 };
-const pause = 'heyi.pause';
+const pause = `${place}pause`;
 
 /** @param {string} text */
 export const byteLength = (text) => new TextEncoder().encode(text).length;

@@ -38,6 +38,11 @@ export function createStorage(mayKeep = () => true) {
       memory.delete(key);
       attempt((area) => area.removeItem(key));
     },
+    /** What outlived a page goes; what is in the page's memory stays. @param {string} prefix */
+    evict: (prefix) =>
+      attempt((area) => {
+        for (const key of Object.keys(area)) if (key.startsWith(prefix)) area.removeItem(key);
+      }),
     /** @param {string} prefix */
     keys(prefix) {
       const kept = attempt((area) => Object.keys(area)) ?? [];
