@@ -30,7 +30,7 @@ async function anotherPage(): Promise<Page> {
 async function onTheWebsite(page: Page): Promise<void> {
   await page.goto(demo);
   await page.getByRole('button', { name: '同意个性化' }).click();
-  const tracked = page.waitForResponse(/\/v1\/t$/);
+  const tracked = page.waitForResponse(/\/v1\/batch$/);
   await page.getByRole('link', { name: /紫砂壶/ }).click();
   await tracked;
   await page.getByRole('link', { name: '登录', exact: true }).click();
