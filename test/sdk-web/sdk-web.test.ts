@@ -67,7 +67,7 @@ describe('before the visitor has chosen', () => {
     await visitor.page.evaluate('heyi.setConsent({ profiling: true, marketing: false })');
     await settled(visitor);
     expect(requests.filter((url) => !url.startsWith(`${issuer}/v1/batch`))).toEqual([]);
-    const [row, ...more] = await db('events').whereRaw(`context #>> '{campaign,name}' = 'spring'`);
+    const [row, ...more] = await db('recorded_events').whereRaw(`context #>> '{campaign,name}' = 'spring'`);
     expect(more).toEqual([]);
     expect(row).toMatchObject({ event: 'page_viewed', trust: 'claimed', channel: 'website' });
     expect(row.consents.sort()).toEqual(['profiling', 'service']);
@@ -146,7 +146,7 @@ describe('what is recorded', () => {
     await page.locator('form button').click();
     await expect.poll(async () => (await rowsOf('form_submitted')).length, soon).toBe(1);
     const anonymous_id = await page.evaluate<string>('heyi.anonymousId()');
-    const views = await db('events').where({ event: 'page_viewed', anonymous_id }).orderBy('timestamp');
+    const views = await db('recorded_events').where({ event: 'page_viewed', anonymous_id }).orderBy('timestamp');
     expect(views.map(({ properties }) => [properties.url, properties.referrer])).toEqual([
       [`${site}/open/?q=tea`, undefined],
       [`${site}/open/products/1?variant=2`, `${site}/open/?q=tea`],
@@ -168,7 +168,7 @@ describe('what is recorded', () => {
     const visitor = await visit('/tag/');
     await visitor.page.evaluate('heyi.setConsent({ profiling: true })');
     await settled(visitor);
-    const rows = await db('events').whereRaw(`context #>> '{page,path}' = '/tag/'`);
+    const rows = await db('recorded_events').whereRaw(`context #>> '{page,path}' = '/tag/'`);
     expect(rows.map(({ event }) => event)).toEqual(['page_viewed']);
     await visitor.context.close();
   });
@@ -381,7 +381,7 @@ describe('signing in without a server', () => {
     const visitor = await visit('/open/callback?code=stolen&state=made-up');
     expect(await visitor.page.evaluate('heyi.finishSignIn()')).toBeNull();
     await settled(visitor);
-    const urls = await db('events').whereRaw(`context #>> '{page,url}' like '%stolen%'`);
+    const urls = await db('recorded_events').whereRaw(`context #>> '{page,url}' like '%stolen%'`);
     expect(urls).toEqual([]);
     await visitor.context.close();
   });
@@ -430,7 +430,7 @@ describe('the demo website', () => {
     await page.goto(`${demo}/spa`);
     await page.getByRole('button', { name: '退出登录' }).waitFor();
     await expect
-      .poll(async () => (await db('events').where({ subject_id: sub, trust: 'token' })).length, soon)
+      .poll(async () => (await db('recorded_events').where({ subject_id: sub, trust: 'token' })).length, soon)
       .toBeGreaterThan(0);
     expect(visitor.complaints).toEqual([]);
     await visitor.context.close();

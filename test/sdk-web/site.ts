@@ -145,7 +145,7 @@ export type Row = {
   properties: Record<string, unknown>;
   context: Record<string, Record<string, unknown>>;
 };
-export const rowsOf = (event: string): Promise<Row[]> => db('events').where({ event }).orderBy('id');
+export const rowsOf = (event: string): Promise<Row[]> => db('recorded_events').where({ event }).orderBy('id');
 
 /** By a code in a text message, on Heyi's pages. */
 export async function sendCode({ page }: { page: Page }, phone: string): Promise<void> {
