@@ -134,38 +134,40 @@ function totalTally(comparison: Comparison, what: 'sum' | 'avg'): () => Aggregat
   };
 }
 
-/** @param sign 1 for the greatest, -1 for the least */
+/**
+ * How the greatest value compares with a number is told by how many are greater and how many equal: nothing has to be looked for again
+ * when the greatest one leaves. @param sign 1 for the greatest, -1 for the least
+ */
 function extremeTally(comparison: Comparison, sign: 1 | -1): () => Aggregate {
-  const meets = compileDecimalComparison(comparison);
+  const all = decimalBounds(comparison);
   return () => {
     const present = new Set<Term>();
-    let known: Decimal | null | undefined;
-    const best = () => {
-      if (known !== undefined) return known;
-      known = null;
-      for (const { counted } of present) {
+    const bounds = all.map((bound) => ({ ...bound, beyond: 0, equal: 0 }));
+    let size = 0;
+    const change = ({ counted }: Term, by: 1 | -1) => {
+      size += by * counted.length;
+      for (const bound of bounds) {
         for (const value of counted as Decimal[]) {
-          if (known === null || compare(value, known) * sign > 0) known = value;
+          const order = compare(value, bound.wanted) * sign;
+          if (order > 0) bound.beyond += by;
+          else if (order === 0) bound.equal += by;
         }
       }
-      return known;
     };
     return {
       add: (term) => {
         present.add(term);
-        known = undefined;
+        change(term, 1);
       },
       remove: (term) => {
         present.delete(term);
-        known = undefined;
+        change(term, -1);
       },
-      holds: () => {
-        const found = best();
-        return found !== null && meets(found, 1);
-      },
+      holds: () =>
+        size > 0 && bounds.every(({ meets, beyond, equal }) => meets(beyond > 0 ? sign : equal > 0 ? 0 : -sign)),
       observed: () => {
-        const found = best();
-        return found && toNumber(found);
+        const values = [...present].flatMap(({ counted }) => counted as Decimal[]);
+        return size > 0 ? toNumber(values.reduce((a, b) => (compare(b, a) * sign > 0 ? b : a))) : null;
       },
     };
   };
@@ -183,9 +185,13 @@ function compileComparison(comparison: Comparison): (value: number) => boolean {
   return (value) => all.every(({ meets, wanted }) => meets(value - wanted));
 }
 
+function decimalBounds(comparison: Comparison) {
+  return bounds(comparison).map(({ meets, wanted }) => ({ meets, wanted: decimalOf(wanted) ?? zero }));
+}
+
 /** Of `total` with the wanted number taken `count` times. */
 function compileDecimalComparison(comparison: Comparison): (total: Decimal, count: number) => boolean {
-  const all = bounds(comparison).map(({ meets, wanted }) => ({ meets, wanted: decimalOf(wanted) ?? zero }));
+  const all = decimalBounds(comparison);
   return (total, count) => all.every(({ meets, wanted }) => meets(compare(total, times(wanted, count))));
 }
 

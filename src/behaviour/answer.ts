@@ -36,7 +36,8 @@ export function notOf({ holds, dueAt }: Answer): Answer {
 }
 
 /** Enough for every definition met; what takes longer is asked again, too early and never too late. */
-const mostSteps = 500;
+const mostSteps = 20;
+const mostMoments = 500;
 
 /** An answer of which each step says no more than until when it surely stands: steps on until it turns. */
 export function walk(at: number, step: (at: number) => Answer): Answer {
@@ -85,7 +86,7 @@ export function sweep<T>(presences: Presence<T>[], tally: Tally<T>, at: number):
       if (change.isComing) tally.add(change.value);
       else tally.remove(change.value);
     }
-    if (tally.holds() !== holds || ++moments === mostSteps) return { holds, dueAt: moment };
+    if (tally.holds() !== holds || ++moments === mostMoments) return { holds, dueAt: moment };
   }
   return { holds, dueAt: null };
 }

@@ -11,9 +11,9 @@ export type Facts = {
 
 const none: BehaviourEvent[] = [];
 
-/** @param events in order */
-export function factsOf(events: BehaviourEvent[]): Facts {
-  return { events, named: null, remembered: new Map() };
+/** @param events in order @param remembered what is known of them already */
+export function factsOf(events: BehaviourEvent[], remembered: Facts['remembered'] = new Map()): Facts {
+  return { events, named: null, remembered };
 }
 
 /** Events of these names in order; null for any name. */
@@ -35,6 +35,18 @@ export function remembered<T>(facts: Facts, key: string, work: () => T): T {
 
 export function isLater(a: BehaviourEvent, b: BehaviourEvent): boolean {
   return a.timestamp > b.timestamp || (a.timestamp === b.timestamp && a.id > b.id);
+}
+
+/** The first of these (in order) that is later than an event. */
+export function firstLater(candidates: BehaviourEvent[], event: BehaviourEvent): BehaviourEvent | undefined {
+  let [from, to] = [0, candidates.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    const candidate = candidates[middle];
+    if (candidate && isLater(candidate, event)) to = middle;
+    else from = middle + 1;
+  }
+  return candidates[from];
 }
 
 export function inOrder(a: BehaviourEvent, b: BehaviourEvent): number {

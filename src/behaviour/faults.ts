@@ -66,7 +66,7 @@ export type Fault = {
 
 export const mostLevels = 12;
 export const mostNodes = 200;
-export const mostValues = 100;
+export const mostElements = 100;
 /** More say no more. */
 const mostFaults = 50;
 

@@ -1,7 +1,7 @@
 /** Which events a Match means, and until when: one that a later event cancels is left out from that moment on. */
 import { reaches } from '../events/trust.ts';
 import { compileConditions, compileItem, type EventTest, readerOf } from './conditions.ts';
-import { eventsNamed, type Facts, isLater, remembered, scalarsOf } from './facts.ts';
+import { eventsNamed, type Facts, firstLater, remembered, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { BehaviourEvent, Match } from './language.ts';
 
@@ -9,6 +9,8 @@ import type { BehaviourEvent, Match } from './language.ts';
 export type Occurrence = { event: BehaviourEvent; until: number };
 
 export type Matcher = {
+  /** Equal for equal matches; what they find is remembered under it. */
+  key: string;
   /** In order. Those after the instant that is asked about are among them. */
   occurrences(facts: Facts): Occurrence[];
   /** Names that can make or cancel a match; null: any. */
@@ -27,6 +29,7 @@ export function compileMatch(match: Match): Matcher {
   const cancelled = unless && compileUnless(unless);
   const key = `match ${keyOf({ event, channel, trust, where, item, unless })}`;
   return {
+    key,
     names: cancelled ? union(names, cancelled.names) : names,
     hasUnless: Boolean(cancelled),
     isTouchedBy: (name, of) =>
@@ -75,7 +78,7 @@ function compileUnless({ event, same, where }: NonNullable<Match['unless']>) {
       return (event) => {
         let until = Infinity;
         for (const value of scalarsOf(read(event))) {
-          const first = cancelling.get(value)?.find((candidate) => isLater(candidate, event));
+          const first = firstLater(cancelling.get(value) ?? [], event);
           if (first && first.timestamp < until) until = first.timestamp;
         }
         return until;

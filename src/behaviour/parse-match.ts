@@ -8,7 +8,7 @@ import {
   fault,
   fieldsOf,
   given,
-  mostValues,
+  mostElements,
   needed,
   type Place,
   type Reading,
@@ -62,13 +62,13 @@ function readNames(reading: Reading, place: Place): string | string[] {
 
 function oneOrMore(reading: Reading, place: Place, read: (place: Place) => string): string | string[] {
   if (!Array.isArray(place.json)) return read(place);
-  const all = [...new Set(readList(reading, place, mostValues, read))];
+  const all = [...new Set(readList(reading, place, mostElements, read))];
   const [only] = all;
   return only !== undefined && all.length === 1 ? only : all;
 }
 
 function readConditions(reading: Reading, place: Place): Condition[] {
-  return readList(reading, place, mostValues, (element) => readCondition(reading, deeper(element)));
+  return readList(reading, place, mostElements, (element) => readCondition(reading, deeper(element)));
 }
 
 /** What an `item` compares lies in the elements of one list. */
@@ -106,7 +106,7 @@ export function readValue(reading: Reading, place: Place, op: ConditionOp): Scal
   switch (op) {
     case 'in':
     case 'nin':
-      return readList(reading, place, mostValues, (element) => readScalar(reading, element));
+      return readList(reading, place, mostElements, (element) => readScalar(reading, element));
     case 'gt':
     case 'gte':
     case 'lt':

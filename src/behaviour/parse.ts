@@ -6,7 +6,7 @@ import {
   fault,
   fieldsOf,
   given,
-  mostValues,
+  mostElements,
   needed,
   type Place,
   type Reading,
@@ -136,7 +136,7 @@ function readSteps(reading: Reading, place: Place): SequenceStep[] {
 function readPer(reading: Reading, place: Place, fields: Fields): PerNode {
   const per = needed(reading, place, fields, 'per');
   const all = needed(reading, place, fields, 'all');
-  const members = all ? readList(reading, all, mostValues, (element) => readMember(reading, deeper(element))) : [];
+  const members = all ? readList(reading, all, mostElements, (element) => readMember(reading, deeper(element))) : [];
   if (all && members.length && members.every((member) => 'not' in member)) fault(reading, all, 'only_negated');
   return { per: per ? readPath(reading, per) : '', all: members };
 }

@@ -1,12 +1,11 @@
 /** The same for one value of a path: every member is asked about the events that have the value, and about no others. */
-
 import { compileEvent } from './aggregates.ts';
 import { allOf, always, anyOf, earliest, notOf, type Presence, presenceTally, sweep } from './answer.ts';
 import { readerOf } from './conditions.ts';
 import { type Facts, factsOf, inOrder, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { Answer, BehaviourEvent, PerNode, Scalar } from './language.ts';
-import type { Matcher } from './match.ts';
+import type { Matcher, Occurrence } from './match.ts';
 import { mostCandidates, mostValues, type Question } from './question.ts';
 import { compileSequence } from './sequence.ts';
 
@@ -19,14 +18,14 @@ export function compilePer(node: PerNode, tz: string): Question {
     const question = 'sequence' in member ? compileSequence(member, tz) : compileEvent(member, tz);
     return { question, isNegated: false };
   });
-  const matchers = members.flatMap(({ question }) => question.matchers);
+  const all = members.flatMap(({ question }) => question.matchers);
+  const matchers = [...new Map(all.map((matcher) => [matcher.key, matcher])).values()];
   const read = readerOf(node.per);
   // Without a member that needs an event in its window, a value counts that was seen once, however long ago.
   const needsEvents = members.some(({ question, isNegated }) => !isNegated && !question.holdsOnNothing);
 
   const answersAt = (facts: Facts, at: number) =>
-    [...candidatesOf(facts, matchers, read)].map(([value, { events, presences }]) => {
-      const own = factsOf(events);
+    [...candidatesOf(facts, matchers, read)].map(([value, { own, presences }]) => {
       const seen = isSeen(presences, at);
       const asked = members.map(({ question, isNegated }) => {
         const answer = question.answer(own, at);
@@ -74,7 +73,7 @@ export function compilePer(node: PerNode, tz: string): Question {
   };
 }
 
-type Seen = { events: BehaviourEvent[]; presences: Presence<BehaviourEvent>[] };
+type Seen = { own: Facts; presences: Presence<BehaviourEvent>[] };
 
 /** The values of all matches of all members, whatever their windows, and of each the events that the members see. */
 function candidatesOf(
@@ -84,19 +83,30 @@ function candidatesOf(
 ): Map<Scalar, Seen> {
   const candidates = new Map<Scalar, Seen>();
   for (const matcher of matchers) {
-    for (const { event, until } of matcher.occurrences(facts)) {
+    for (const occurrence of matcher.occurrences(facts)) {
+      const { event, until } = occurrence;
       for (const value of scalarsOf(read(event))) {
-        const candidate = candidates.get(value) ?? { events: [], presences: [] };
-        candidates.set(value, candidate);
-        candidate.presences.push({ value: event, from: event.timestamp, until });
+        const { own, presences } = candidates.get(value) ?? newCandidate(matchers);
+        if (!presences.length) candidates.set(value, { own, presences });
+        presences.push({ value: event, from: event.timestamp, until });
+        // What matches among all events matches among its own too, unless others there are to cancel it.
+        if (!matcher.hasUnless) (own.remembered.get(matcher.key) as Occurrence[]).push(occurrence);
       }
     }
   }
-  for (const event of facts.events) {
-    if (!matchers.some((matcher) => matcher.isTouchedBy(event.event, event.channel))) continue;
-    for (const value of scalarsOf(read(event))) candidates.get(value)?.events.push(event);
+  const cancellable = matchers.filter(({ hasUnless }) => hasUnless);
+  if (cancellable.length) {
+    for (const event of facts.events) {
+      if (!cancellable.some((matcher) => matcher.isTouchedBy(event.event, event.channel))) continue;
+      for (const value of scalarsOf(read(event))) candidates.get(value)?.own.events.push(event);
+    }
   }
   return candidates;
+}
+
+function newCandidate(matchers: Matcher[]): Seen {
+  const found = matchers.filter(({ hasUnless }) => !hasUnless).map(({ key }): [string, Occurrence[]] => [key, []]);
+  return { own: factsOf([], new Map(found)), presences: [] };
 }
 
 function isSeen(presences: Presence<BehaviourEvent>[], at: number): Answer {

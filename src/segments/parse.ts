@@ -7,7 +7,7 @@ import {
   fault,
   fieldsOf,
   given,
-  mostValues,
+  mostElements,
   needed,
   type Place,
   type Reading,
@@ -111,8 +111,8 @@ function readNode(reading: Reading, place: Place, options: NodeOptions): Node {
   const field = fields[kind];
   if (!field) return nowhere;
   const inner = (part: Place) => readNode(reading, deeper(part), options);
-  if (kind === 'all') return { all: readList(reading, field, mostValues, inner) };
-  if (kind === 'any') return { any: readList(reading, field, mostValues, inner) };
+  if (kind === 'all') return { all: readList(reading, field, mostElements, inner) };
+  if (kind === 'any') return { any: readList(reading, field, mostElements, inner) };
   if (kind === 'not') return { not: inner(field) };
   if (kind === 'trait') return readTrait(reading, place, fields, options);
   if (kind === 'identity') {
