@@ -241,7 +241,7 @@ describe('a fault has its path', () => {
   test('and a sentence in every language', () => {
     for (const language of languages) {
       const translate = createI18n().translator(language);
-      const values = { possible: 'POSSIBLE', most: 12, names: 'NAMES', least: -4 };
+      const values = { possible: 'POSSIBLE', most: 12, names: 'NAMES', least: -4, ring: 'RING' };
       for (const code of faultCodes) {
         const sentence = sentenceOf({ path: 'a', code, values }, translate);
         expect(sentence, code).not.toMatch(/segments\.faults|\{\{/);
