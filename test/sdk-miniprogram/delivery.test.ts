@@ -7,7 +7,7 @@ const named = (events: { event?: string; name?: string }[]) => events.map(({ eve
 const products = (events: { properties: Record<string, unknown> }[]) =>
   events.map(({ properties }) => properties.product_id).filter(Boolean);
 
-describe('a bad line', () => {
+describe.concurrent('a bad line', () => {
   test.each([
     ['503', (line: Line) => line.answer('/v1/batch', 503)],
     ['a proxy’s 502 page', (line: Line) => line.answer('/v1/batch', 502, { body: '<html>' })],
@@ -58,6 +58,17 @@ describe('a bad line', () => {
     expect(waiting()).toEqual([]);
   });
 
+  test('after a while of 503 and 429 it comes by itself, later each time', async () => {
+    const { launch, phone, waiting } = await someone(world);
+    const { heyi } = launch();
+    phone.line.answer('/v1/batch', 503);
+    phone.line.answer('/v1/batch', 429, { headers: { 'Retry-After': '1' } });
+    heyi.track('product_viewed', { product_id: 'patient' });
+    await expect.poll(() => products(sentEvents(phone)), { interval: 20, timeout: 12_000 }).toEqual(['patient']);
+    expect(phone.line.sentTo('/v1/batch').map(({ status }) => status)).toEqual([503, 429, 200]);
+    expect(waiting()).toEqual([]);
+  });
+
   test('a line that is back is used at once', async () => {
     const { launch, phone } = await someone(world);
     const running = launch();
@@ -83,7 +94,7 @@ describe('a bad line', () => {
 });
 type Line = Awaited<ReturnType<typeof someone>>['phone']['line'];
 
-describe('the background', () => {
+describe.concurrent('the background', () => {
   test('leaving sends what waits; cut after five seconds it is sent again, and stored once', async () => {
     const { launch, phone, waiting } = await someone(world);
     const running = launch();

@@ -6,7 +6,7 @@ const world = await startWorld();
 const expired = { expires_at: 0 };
 const userinfo = { url: `${world.heyi}/userinfo` };
 
-describe('signing in', () => {
+describe.concurrent('signing in', () => {
   test('by WeChat and the phone button, then by a text message: the same person', async () => {
     const { launch, number } = await someone(world);
     const running = launch();
@@ -92,7 +92,7 @@ describe('signing in', () => {
   });
 });
 
-describe('signing out', () => {
+describe.concurrent('signing out', () => {
   test('who has signed out cannot come back with the old refresh token', async () => {
     const { launch, phone, change } = await someone(world);
     const { heyi } = launch();
@@ -144,7 +144,7 @@ describe('signing out', () => {
   });
 });
 
-describe('keeping the sign-in', () => {
+describe.concurrent('keeping the sign-in', () => {
   test('a refresh whose answer is lost is repeated with the same token, and the person stays signed in', async () => {
     const { launch, phone, change } = await someone(world);
     const { sub } = await launch().heyi.signIn();
@@ -219,7 +219,7 @@ describe('keeping the sign-in', () => {
   });
 });
 
-describe('requests', () => {
+describe.concurrent('requests', () => {
   test('the token goes to Heyi and to listed addresses alone, whatever the address looks like', async () => {
     const { launch, phone } = await someone(world);
     const { heyi } = launch({}, { apis: [world.sandbox] });

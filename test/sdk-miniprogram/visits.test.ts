@@ -153,6 +153,14 @@ describe('where a visit came from', () => {
     ]);
   });
 
+  test('WeChat’s crawler is nobody', async () => {
+    const { launch, phone } = await someone(world);
+    const { heyi } = launch({ scene: 1129 });
+    heyi.track('product_viewed');
+    await heyi.flush();
+    expect(phone.line.sent).toEqual([]);
+  });
+
   test('a share carries an id that names nobody, and whoever opens it and shares on is its child', async () => {
     const [giver, taker] = [await someone(world), await someone(world)];
     const giving = giver.launch();

@@ -34,7 +34,7 @@ function createTracker({ issuer, writeKey, channel, queueBytes, query, http, ses
 
   /** Stamped now, kept when that is allowed. Never throws: the program goes on whatever is wrong with an event. */
   function add(type, name, properties, messageId) {
-    if (!writeKey) return;
+    if (!writeKey || visit.isMachine()) return;
     const given = copyOf(properties);
     if (!given) {
       console.warn(`heyi: ${name} has properties that are no data, and is not recorded`);

@@ -10,6 +10,8 @@ const campaignNames = {
   utm_content: 'content',
 };
 const shareName = 'heyi_share';
+/** WeChat's crawler, and its load tests. */
+const machines = ['1129', '1203'];
 
 /** `kept`: names of query parameters that the program wants with its events. */
 function createVisit(kept) {
@@ -60,6 +62,7 @@ function createVisit(kept) {
     /** What every event of it carries. */
     context: () => without(visit, ['path', 'query']),
     shareId: () => visit.share_id,
+    isMachine: () => machines.indexOf(visit.scene) >= 0,
     /** What is kept of a page's query. */
     queryOf: (query) => keep(valuesOf(query)),
   };
