@@ -56,6 +56,21 @@ export async function up(knex: Knex): Promise<void> {
     end
     $$;
 
+    create function drop_event_partition(part text, expected bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
+    declare
+      n bigint;
+    begin
+      if not exists (select from event_partitions() where name = part) then return false; end if;
+      execute format('lock table %I in exclusive mode', part);
+      execute format('select count(*) from %I', part) into n;
+      if n <> expected then return false; end if;
+      execute format('alter table events detach partition %I', part);
+      execute format('drop table %I', part);
+      return true;
+    end
+    $$;
+    comment on function drop_event_partition is 'Drops a month that holds as many events as were written elsewhere, else leaves it. Fails rather than keep readers waiting for more than two seconds.';
+
     create view recorded_events as
       select e.id, e.received_at, e."timestamp", e.original_timestamp, e.subject_id, e.source_id, e.counts, e.is_attributable,
              e.message_id, e.type, e.event, e.original_event, e.channel, e.trust, e.anonymous_id, e.claimed_user_id, e.consents,

@@ -68,7 +68,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const render = createRender({ i18n, csrf });
   const pages = createPages({ render, i18n });
   const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
-  handleEventJobs({ db, clock, log, jobs });
+  handleEventJobs({ db, clock, log, jobs, config });
   handleApiJobs({ db, jobs });
   handleNotices({ db, seal, log, connectors, publicUrl, jobs });
   handleRemovals({ db, seal, log, jobs });

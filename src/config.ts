@@ -77,6 +77,19 @@ export const settings = z.object({
     .describe(
       "origins on loopback or in a private network that may be told of sign-outs or asked as identity providers, comma-separated: `https://shop.internal`; the sandbox's demo is by itself",
     ),
+  EVENTS_KEEP_MONTHS: z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/, 'must be a number of months')
+    .transform(Number)
+    .refine((months) => months >= 2, 'must be at least 2: retries and look-backs reach 30 days')
+    .optional()
+    .describe(
+      'months of events that stay in the database besides the current one, at least 2; older ones are written to ARCHIVE_DIR and removed; unset keeps all of them',
+    ),
+  ARCHIVE_DIR: z
+    .string()
+    .optional()
+    .describe('where months of events are written before they are removed; `archive` in DATA_DIR by default'),
   SMS_REGIONS: z
     .string()
     .default('86')
@@ -105,6 +118,11 @@ export type Config = {
   /** Origins inside our own network that a client's logout address may name. */
   privateOrigins: string[];
   smsRegions: string[];
+  events: {
+    /** Full months that stay besides the current one; undefined: all. */
+    keepMonths: number | undefined;
+    archiveDir: string;
+  };
   /** Said once at the start. */
   warnings: string[];
 };
@@ -163,7 +181,8 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
     faults.push('HEYI_SECRET MUST be set in production: make one with "openssl rand -base64 48"');
   if (faults.length) throw new StartupError(`Wrong settings:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
 
-  const dataDir = isAbsolute(raw.DATA_DIR) ? raw.DATA_DIR : resolve(projectRoot, raw.DATA_DIR);
+  const folder = (path: string) => (isAbsolute(path) ? path : resolve(projectRoot, path));
+  const dataDir = folder(raw.DATA_DIR);
   return {
     production,
     port: raw.PORT,
@@ -184,6 +203,10 @@ export function loadConfig(environment: Record<string, string | undefined> = pro
     logLevel: raw.LOG_LEVEL,
     privateOrigins: [...privateOrigins, ...(sandbox ? [`http://localhost:${raw.DEMO_PORT}`] : [])],
     smsRegions,
+    events: {
+      keepMonths: raw.EVENTS_KEEP_MONTHS,
+      archiveDir: raw.ARCHIVE_DIR === undefined ? join(dataDir, 'archive') : folder(raw.ARCHIVE_DIR),
+    },
     warnings,
   };
 }

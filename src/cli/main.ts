@@ -14,6 +14,7 @@ import { connectorDisable } from './connector-disable.ts';
 import { connectorList } from './connector-list.ts';
 import { connectorSet } from './connector-set.ts';
 import { doctor } from './doctor.ts';
+import { eventsExport, eventsImport } from './events-archive.ts';
 import { migrateCommand } from './migrate.ts';
 import { reviewerAdd } from './reviewer-add.ts';
 import { reviewerList } from './reviewer-list.ts';
@@ -33,6 +34,8 @@ const commands: Command[] = [
   clientList,
   writeKeyCreate,
   writeKeyList,
+  eventsExport,
+  eventsImport,
   verificationFileAdd,
   verificationFileList,
   verificationFileRemove,

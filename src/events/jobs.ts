@@ -1,9 +1,11 @@
-/** Work in the background: partitions ahead of time, held events to their people, and what has had its time. */
+/** Work in the background: months ahead of time, old months to the archive, held events to their people, and what has had its time. */
 import type { Knex } from 'knex';
 import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
 import type { Database } from '../database.ts';
 import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
+import { archiveOldMonths } from './archive.ts';
 import { settleLookbacks } from './bind.ts';
 import { claimHeld, dropUnclaimed } from './held.ts';
 import { deleteOldRejections } from './rejections.ts';
@@ -14,13 +16,18 @@ export function handleEventJobs({
   clock,
   log,
   jobs,
+  config,
 }: {
   db: Database;
   clock: Clock;
   log: Logger;
   jobs: Jobs;
+  config: Pick<Config, 'events'>;
 }): void {
   jobs.handle('events.partition', () => preparePartitions(db, clock), { cron: '17 3 * * *' });
+  jobs.handle('events.archive', async () => void (await archiveOldMonths({ db, clock, log }, config.events)), {
+    cron: '37 3 * * *',
+  });
   jobs.handle('events.claim_held', () => claimAllHeld(db), { cron: '* * * * *' });
   jobs.handle('bindings.settle', () => settleAllLookbacks(db), { cron: '* * * * *' });
   jobs.handle('events.tidy', () => tidyEvents(db, log), { cron: '41 * * * *' });

@@ -11,7 +11,7 @@ import { type Sharing, type StoredContext, shareContexts, sharedSql } from './co
 import { copyIn, patiently } from './copy.ts';
 import { copyHeld } from './held.ts';
 import { storableJson } from './storable.ts';
-import { copyEvents, type EventRow, ensurePartition, knownSql, type StoredRow } from './store.ts';
+import { copyEvents, type EventRow, ensurePartition, horizonDays, knownSql, type StoredRow } from './store.ts';
 
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
 export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
@@ -27,6 +27,14 @@ export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batche
   { weigh: (rows) => rows.length, most: 500 },
 );
 
+/**
+ * Stores again what was stored before and was removed since: as it was recorded, and without being counted a second time. What is there
+ * is left as it is.
+ */
+export async function storeAgain(db: Knex, rows: EventRow[]): Promise<number> {
+  return (await storePersistently(db, rows, true)).size;
+}
+
 const tries = 8;
 /**
  * Serialisation failure and deadlock: PostgreSQL gave up one transaction for another, and asks for it again. A message id that is there
@@ -34,10 +42,10 @@ const tries = 8;
  */
 const again = new Set(['40001', '40P01', '23505']);
 
-async function storePersistently(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
+async function storePersistently(db: Knex, rows: EventRow[], wasCounted = false): Promise<Set<EventRow>> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await storeWithin(db, rows);
+      return await storeWithin(db, rows, wasCounted);
     } catch (error) {
       const { code, message } = error as { code?: string; message?: string };
       const noPartition = code === '23514' && message?.includes('no partition');
@@ -47,10 +55,12 @@ async function storePersistently(db: Knex, rows: EventRow[]): Promise<Set<EventR
   }
 }
 
-async function storeWithin(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
-  const now = rows.reduce((latest, { received_at }) => (received_at > latest ? received_at : latest), new Date(0));
+async function storeWithin(db: Knex, rows: EventRow[], wasCounted: boolean): Promise<Set<EventRow>> {
+  const times = rows.map(({ received_at }) => received_at.getTime());
+  const [first, now] = [Math.min(...times), new Date(Math.max(...times))];
   const sharing = shareContexts(db, now);
-  const work = { now, sharing, rows, divided: rows.map(({ context }) => sharing.divide(context)) };
+  const since = new Date((wasCounted ? first : now.getTime()) - horizonDays * dayMs);
+  const work = { now, since, wasCounted, sharing, rows, divided: rows.map(({ context }) => sharing.divide(context)) };
   const connection: pg.Client = await db.client.acquireConnection();
   try {
     const inTurn = isNearTurnOfMonth(rows) && !db.isTransaction;
@@ -62,7 +72,18 @@ async function storeWithin(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
   }
 }
 
-type Work = { now: Date; sharing: Sharing; rows: EventRow[]; divided: StoredContext[] };
+type Work = {
+  /** When the last of them was received. */
+  now: Date;
+  /** How far back a message id is looked for. */
+  since: Date;
+  wasCounted: boolean;
+  sharing: Sharing;
+  rows: EventRow[];
+  divided: StoredContext[];
+};
+
+const dayMs = 86_400_000;
 
 const nearMs = 5 * 60_000;
 
@@ -97,14 +118,18 @@ async function oneAfterTheOther(connection: pg.Client, work: Work): Promise<Set<
  * all that the rows leave behind, as one transaction: the events, what the profiles of their subjects have to count, and those of them
  * that wait for their person.
  */
-async function askAndStore(connection: pg.Client, { now, sharing, rows, divided }: Work): Promise<Set<EventRow>> {
+async function askAndStore(connection: pg.Client, work: Work): Promise<Set<EventRow>> {
+  const { now, sharing, rows, divided, wasCounted } = work;
   const asked = rows.map((row, n) => ({
     n,
     source_id: row.source_id,
     message_id: row.message_id,
-    ...(row.subject_id === null && row.is_attributable && { anonymous_id: row.anonymous_id, timestamp: row.timestamp }),
+    ...(row.subject_id === null &&
+      row.is_attributable &&
+      !wasCounted && { anonymous_id: row.anonymous_id, timestamp: row.timestamp }),
   }));
-  const values = [storableJson(asked), now, sharing.missing()];
+  const until = new Date(now.getTime() + dayMs);
+  const values = [storableJson(asked), now, sharing.missing(), work.since, until];
   const answer = await patiently(connection, connection.query({ name: 'events.ask', text: askSql, values }));
   const known = new Set<number>();
   const subjects = new Map<number, string>();
@@ -119,8 +144,9 @@ async function askAndStore(connection: pg.Client, { now, sharing, rows, divided 
     stored.add(row);
     written.push({ ...row, subject_id, trust, divided: parts });
   }
-  if (written.length)
-    await copyIn(connection, durableSql, [copyEvents(written), copyActivity(written), ...copyHeld(written)]);
+  if (!written.length) return stored;
+  const aside = wasCounted ? [] : [copyActivity(written), ...copyHeld(written)];
+  await copyIn(connection, durableSql, [copyEvents(written), ...aside]);
   return stored;
 }
 

@@ -41,8 +41,8 @@ export type StoredRow = EventRow & { divided: StoredContext };
 export const horizonDays = 30;
 
 /**
- * Part of the question that comes before storing (`asked`: n, source_id, message_id; $2 is now): which of them their source sent before,
- * within the horizon. Of two processes that are asking at the same instant the unique index of the month decides.
+ * Part of the question that comes before storing (`asked`: n, source_id, message_id; $4 to $5 is the horizon): which of them are there
+ * already. Of two processes that are asking at the same instant the unique index of the month decides.
  *
  * The limit keeps it a probe of the index for each: planned as a join while a new month is empty, it would go on reading all of that month
  * until the table is analysed.
@@ -51,7 +51,7 @@ export const knownSql = `known as (
     select a.n from asked a cross join lateral (
       select from events e
        where message_key(e.source_id, e.message_id) = message_key(a.source_id, a.message_id)
-         and e.received_at >= $2::timestamptz - interval '${horizonDays} days' and e.received_at < $2::timestamptz + interval '1 day'
+         and e.received_at >= $4::timestamptz and e.received_at < $5::timestamptz
        limit 1) e
   )`;
 

@@ -338,3 +338,14 @@ it('no command has printed a secret, and none is in the audit record', async () 
     /never-show|the secret of this key|the AppSecret of this/,
   );
 });
+
+describe('heyi events', () => {
+  it('writes a month into a file and brings it back', async () => {
+    const { out } = await heyi(['events', 'export', '--month', '2026-10', '--folder', base, '--json']);
+    const file = join(base, 'events-2026-10.ndjson.gz');
+    expect(JSON.parse(out)).toEqual({ month: '2026-10', file, events: 0 });
+    expect(JSON.parse((await heyi(['events', 'import', file, '--json'])).out)).toEqual({ events: 0, stored: 0 });
+    const { code, err } = await heyi(['events', 'import', join(base, 'other.gz')]);
+    expect([code, err]).toEqual([1, expect.stringContaining('no such file')]);
+  });
+});
