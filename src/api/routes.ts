@@ -12,6 +12,7 @@ import { type MountOptions, mountRoutes } from '../http/routes.ts';
 import type { RequestState } from '../http/server.ts';
 import { clientRoutes } from './clients.ts';
 import { connectorRoutes } from './connectors.ts';
+import { eventRoutes } from './events.ts';
 import { identityRoutes } from './identities.ts';
 import { mergeRoutes } from './merges.ts';
 import { segmentRoutes } from './segments.ts';
@@ -25,6 +26,7 @@ export const routes = [
   ...subjectRoutes,
   ...identityRoutes,
   ...mergeRoutes,
+  ...eventRoutes,
   ...segmentRoutes,
   ...clientRoutes,
   ...writeKeyRoutes,

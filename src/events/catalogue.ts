@@ -25,6 +25,8 @@ export type CatalogueOverride = Record<string, Trust>;
 export type Catalogue = {
   /** Our name for an event, whatever the sender calls it. */
   canonicalName(name: string): string;
+  /** What it takes to count. */
+  leastTrust(name: string, override: CatalogueOverride): Trust;
   counts(name: string, trust: Trust, override: CatalogueOverride): boolean;
 };
 
@@ -40,8 +42,10 @@ function createCatalogue(additions: Known[]): Catalogue {
   for (const { name, aliases } of definitions.values()) {
     for (const alias of aliases) names.set(alias.toLowerCase(), name);
   }
-  const leastTrust = (name: string): Trust =>
-    definitions.get(name)?.least_trust ?? (money.test(name) ? 'server' : 'claimed');
+  const leastTrust = (name: string, override: CatalogueOverride): Trust =>
+    (Object.hasOwn(override, name) ? override[name] : undefined) ??
+    definitions.get(name)?.least_trust ??
+    (money.test(name) ? 'server' : 'claimed');
   return {
     canonicalName(name) {
       if (definitions.has(name)) return name;
@@ -49,8 +53,8 @@ function createCatalogue(additions: Known[]): Catalogue {
       const snake = plain.replace(/[\s-]+/g, '_');
       return names.get(plain) ?? (definitions.has(snake) ? snake : name);
     },
-    counts: (name, trust, override) =>
-      reaches(trust, (Object.hasOwn(override, name) ? override[name] : undefined) ?? leastTrust(name)),
+    leastTrust,
+    counts: (name, trust, override) => reaches(trust, leastTrust(name, override)),
   };
 }
 

@@ -41,7 +41,14 @@ export type Batch = {
   dryRun?: boolean;
 };
 
-export type RejectedEvent = { index: number; message_id: string | null; code: RejectionCode; message: string };
+export type RejectedEvent = {
+  index: number;
+  message_id: string | null;
+  code: RejectionCode;
+  message: string;
+  /** The property that broke its type. */
+  path: string | null;
+};
 
 /** Returns once what was accepted is durable. */
 export async function takeIn(services: IntakeServices, speaker: Speaker, batch: Batch): Promise<RejectedEvent[]> {
@@ -184,7 +191,7 @@ function idTokenSubjects({ readIdToken }: IntakeServices, speaker: Speaker): Sub
 function rejection(item: unknown, index: number, code: RejectionCode): RejectedEvent {
   const id = typeof item === 'object' && item !== null && 'messageId' in item ? item.messageId : undefined;
   const message_id = typeof id === 'string' ? storableText(id.slice(0, 100)) : null;
-  return { index, message_id, code, message: rejectionMessages[code] };
+  return { index, message_id, code, message: rejectionMessages[code], path: null };
 }
 
 /** Of one request; a public key must not fill the table. */

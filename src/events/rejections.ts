@@ -7,7 +7,15 @@ export const addRejections = (from: string) => `
       insert into event_rejections (source_id, message_id, code, message, received_at)
       select r.*, now() from (${from}) r`;
 
-export type Rejection = { message_id: string | null; code: string; message: string; sample: string | null };
+export type Rejection = {
+  message_id: string | null;
+  code: string;
+  message: string;
+  /** The property that broke its type. */
+  path: string | null;
+  /** The start of what was sent, masked. */
+  sample: string | null;
+};
 
 export type Rejected = { source_id: number; received_at: Date; rejections: Rejection[] };
 
@@ -16,6 +24,62 @@ export const insertRejections = batched(async (db, asked: Rejected[]) => {
   const rows = asked.flatMap(({ rejections, ...of }) => rejections.map((rejection) => ({ ...of, ...rejection })));
   await db('event_rejections').insert(rows);
   return asked.map(() => undefined);
+});
+
+export type RejectionRow = Rejection & { id: string; source_id: number; received_at: Date };
+
+export type RejectionFilter = { source_id?: number | undefined; code?: string | undefined };
+
+/** Newest first. `after`: received later than that; `before`: older than the row of this moment and id. */
+export async function readRejections(
+  db: Knex,
+  filter: RejectionFilter,
+  page: { limit: number; after?: Date | undefined; before?: { at: string; id: string } | undefined },
+): Promise<RejectionRow[]> {
+  const rows = db('event_rejections')
+    .select('id', 'source_id', 'received_at', 'message_id', 'code', 'message', 'path', 'sample')
+    .where(wanted(filter))
+    .orderBy([
+      { column: 'received_at', order: 'desc' },
+      { column: 'id', order: 'desc' },
+    ])
+    .limit(page.limit);
+  if (page.after) rows.where('received_at', '>', page.after);
+  if (page.before) rows.whereRaw('(received_at, id) < (?::timestamptz, ?::uuid)', [page.before.at, page.before.id]);
+  return rows;
+}
+
+export type RejectionCount = {
+  source_id: number;
+  code: string;
+  n: number;
+  first_at: Date;
+  last_at: Date;
+  /** Of the latest one. */
+  message: string;
+  path: string | null;
+};
+
+/** How many of which kind, the most frequent first. */
+export async function countRejections(db: Knex, filter: RejectionFilter): Promise<RejectionCount[]> {
+  return db('event_rejections')
+    .select(
+      'source_id',
+      'code',
+      db.raw('count(*) as n'),
+      db.raw('min(received_at) as first_at'),
+      db.raw('max(received_at) as last_at'),
+      db.raw('(array_agg(message order by received_at desc))[1] as message'),
+      db.raw('(array_agg(path order by received_at desc))[1] as path'),
+    )
+    .where(wanted(filter))
+    .groupBy('source_id', 'code')
+    .orderBy([{ column: 'n', order: 'desc' }, 'source_id', 'code']);
+}
+
+const wanted = ({ source_id, code }: RejectionFilter) => ({
+  ...(source_id !== undefined && { source_id }),
+  ...(code !== undefined && { code }),
 });
 
 /** @returns how many went; so many at most, so that no statement holds locks for long */

@@ -139,3 +139,12 @@ async function addTokenSource(db: Database, client_id: string): Promise<number> 
   await db('token_sources').insert({ client_id }).onConflict('client_id').ignore();
   return (await findTokenSource(db, client_id)) ?? 0;
 }
+
+/** Where events come from, by the number that stands with them: a write key, or the tokens of a client's people. */
+export type Source = { id: number; kind: 'write_key' | 'token'; name: string; catalogue: CatalogueOverride };
+
+export async function listSources(db: Knex): Promise<Source[]> {
+  const keys = await db('write_keys').select('id', db.raw(`'write_key' as kind`), 'name', 'catalogue');
+  const clients = await db('token_sources').select('id', db.raw(`'token' as kind`), 'client_id as name');
+  return [...keys, ...clients.map((client) => ({ ...client, catalogue: {} }))];
+}

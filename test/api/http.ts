@@ -70,10 +70,11 @@ export function serveApi({
   db,
   seal,
   jobs = noJobs,
+  clock = systemClock,
   authenticate,
-}: Pick<ApiOptions, 'db' | 'seal' | 'authenticate'> & Partial<Pick<ApiOptions, 'jobs'>>) {
+}: Pick<ApiOptions, 'db' | 'seal' | 'authenticate'> & Partial<Pick<ApiOptions, 'jobs' | 'clock'>>) {
   const limits = createLimits({ db, seal });
-  return serveRouter((log) => [apiRoutes({ ...apiParts, db, seal, jobs, limits, log, authenticate })]);
+  return serveRouter((log) => [apiRoutes({ ...apiParts, db, seal, jobs, clock, limits, log, authenticate })]);
 }
 
 /** What every test of the API gives it alike. */
