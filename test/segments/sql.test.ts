@@ -1,49 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { BehaviourEvent } from '../../src/behaviour/language.ts';
-import type { Node, Segment } from '../../src/segments/definition.ts';
-import { compileToSql } from '../../src/segments/sql.ts';
+import type { Node } from '../../src/segments/definition.ts';
+import { compileToSql, previewSql } from '../../src/segments/sql.ts';
 import { day, did, now, segment } from '../helpers/behaviour.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { newSub, putPeople } from '../helpers/population.ts';
+import { asking, type Put, putEvents } from '../helpers/population.ts';
 
 const { db } = await testDatabase();
-
-type Row = { subject_id: string; is_member: boolean; matched: unknown; due_at: Date | null };
-type Asked = { more?: Partial<Segment>; segments?: Segment[]; at?: number };
-
-/** All rows of the statement. */
-async function rowsOf(where: Node, { more = {}, segments = [], at = now }: Asked = {}): Promise<Row[]> {
-  const segmentOf = (key: string) => segments.find((one) => one.key === key);
-  const { sql, bindings } = compileToSql(segment(where, more), { at: new Date(at), segmentOf });
-  const { rows } = await db.raw(sql, bindings);
-  return rows;
-}
-
-/** New people by name, who are answered for among all others. */
-async function peopleWho<Name extends string>(did: Record<Name, BehaviourEvent[]>) {
-  const subs = new Map((Object.keys(did) as Name[]).map((name) => [newSub(), name]));
-  await putPeople(
-    db,
-    [...subs].map(([sub, name]) => ({ sub, events: did[name] })),
-  );
-  return {
-    subs: Object.fromEntries([...subs].map(([sub, name]) => [name, sub])) as Record<Name, string>,
-    async rows(where: Node, asked: Asked = {}) {
-      const rows = await rowsOf(where, asked);
-      return Object.fromEntries(
-        rows.flatMap(({ subject_id, is_member, matched, due_at }) => {
-          const name = subs.get(subject_id);
-          return name ? [[name, { is_member, matched, due: due_at && (due_at.getTime() - at(asked)) / day }]] : [];
-        }),
-      );
-    },
-    async members(where: Node, asked: Asked = {}) {
-      const rows = await rowsOf(where, asked);
-      return rows.flatMap(({ subject_id, is_member }) => (is_member ? (subs.get(subject_id) ?? []) : [])).sort();
-    },
-  };
-}
-const at = (asked: Asked) => asked.at ?? now;
+const { people, peopleWho } = asking(db);
 
 describe('the two segments of the mission', () => {
   test('high intent, not bought: names the products', async () => {
@@ -92,4 +56,167 @@ describe('the two segments of the mission', () => {
       again: { is_member: true, matched: null, due: 82 },
     });
   });
+});
+
+describe('who can be a member', () => {
+  const put = <Name extends string>(all: Record<Name, Omit<Put, 'sub'>>) =>
+    people(
+      Object.fromEntries(
+        Object.entries<Omit<Put, 'sub'>>(all).map(([name, one]) => [name, { events: [did('x', 1)], ...one }]),
+      ) as typeof all,
+    );
+
+  test('active, agreed in the version in force, personalised', async () => {
+    const later = new Date(Date.now() + 1000);
+    const { members } = await put({
+      agreed: {},
+      nothing: { consents: [] },
+      withdrawn: {
+        consents: [{ purpose: 'marketing' }, { purpose: 'marketing', is_granted: false, at: later }],
+      },
+      again: {
+        consents: [
+          { purpose: 'marketing', is_granted: false },
+          { purpose: 'marketing', at: later },
+        ],
+      },
+      outdated: { consents: [{ purpose: 'marketing', version: '0' }] },
+      suspended: { status: 'suspended' },
+      off: { isPersonalised: false },
+    });
+    for (const where of [{ event: 'x' }, { not: { event: 'never' } }])
+      expect(await members(where)).toEqual(['again', 'agreed']);
+    expect(await members({ event: 'x' }, { more: { purpose: 'service' } })).toEqual([
+      'again',
+      'agreed',
+      'nothing',
+      'outdated',
+      'withdrawn',
+    ]);
+    expect(await members({ not: { event: 'never' } }, { more: { purpose: 'unheard-of' } })).toEqual([]);
+  });
+
+  test('only what was collected under the purpose, and what counts', async () => {
+    const { members } = await put({
+      before: { events: [did('y', 1, {}, { consents: ['service'] })] },
+      under: { events: [did('y', 1)] },
+      claims: { events: [{ ...did('y', 1), counts: false } as BehaviourEvent] },
+    });
+    expect(await members({ event: 'y' })).toEqual(['under']);
+    expect(await members({ event: 'y' }, { more: { purpose: 'service' } })).toEqual(['before', 'under']);
+  });
+
+  test("an absorbed sub is nobody; what it did is the survivor's with the profiling consent, what it said always", async () => {
+    const marketing = { purpose: 'marketing' };
+    const profiling = { purpose: 'profiling' };
+    const { members, subs } = await put({
+      joined: { consents: [marketing, profiling], events: [] },
+      apart: { consents: [], events: [did('x', 2)] },
+      absorbed1: { status: 'absorbed', consents: [marketing] },
+      absorbed2: { status: 'absorbed', consents: [marketing] },
+    });
+    const { joined, apart, absorbed1, absorbed2 } = subs;
+    await db('subject_aliases').insert([
+      { absorbed_id: absorbed1, survivor_id: joined, merge_id: absorbed1 },
+      { absorbed_id: absorbed2, survivor_id: apart, merge_id: absorbed2 },
+    ]);
+    expect(await members({ event: 'x' })).toEqual(['apart', 'joined']);
+    expect(await members({ event: 'x', count: { gte: 2 } })).toEqual([]);
+    expect(await members({ all: [{ event: 'x', within: '7d' }, { not: { event: 'x', count: { gte: 2 } } }] })).toEqual([
+      'apart',
+      'joined',
+    ]);
+    expect(await members({ event: 'x', within: '36h' })).toEqual(['joined']);
+    await db('consents').insert({
+      subject_id: absorbed1,
+      purpose: 'marketing',
+      version: '1',
+      is_granted: false,
+      at: new Date(Date.now() + 5000),
+      channel: 'website',
+    });
+    expect(await members({ event: 'x' })).toEqual(['apart']);
+  });
+
+  test('what an anonymous id did before it was bound is known as bound, as far as the binding looks back', async () => {
+    const { members, subs } = await put({ bound: { events: [] } });
+    const anonymous_id = crypto.randomUUID();
+    const before = { subject_id: null, anonymous_id };
+    await putEvents(db, [
+      { ...did('z', 5, { n: 1 }, { trust: 'claimed' }), ...before },
+      { ...did('z', 9, { n: 2 }, { trust: 'claimed' }), ...before },
+      { ...did('z', 4, { n: 3 }, { trust: 'claimed' }), ...before, is_attributable: false },
+    ]);
+    await db('anonymous_bindings').insert({
+      anonymous_id,
+      subject_id: subs.bound,
+      looks_back_to: new Date(now - 7 * day),
+      bound_at: new Date(now - 3 * day),
+      created_at: new Date(now - 3 * day),
+      last_seen_at: new Date(now),
+      method: 'token',
+    });
+    const asked = [
+      { trust: 'bound', count: { eq: 1 } },
+      { within: '7d', count: { eq: 1 } },
+      { max: { of: 'n', eq: 1 } },
+    ];
+    for (const more of asked)
+      expect(await members({ event: 'z', ...more } as Node), JSON.stringify(more)).toEqual(['bound']);
+    expect(await members({ all: [{ event: 'z', within: '7d' }, { not: { event: 'z', count: { gte: 2 } } }] })).toEqual([
+      'bound',
+    ]);
+    expect(await members({ event: 'z', trust: 'token' })).toEqual([]);
+  });
+
+  test('tags, lists, identities, consents, traits, and members of other segments by their own purpose', async () => {
+    const segments = [
+      segment({ not: { event: 'x', within: '2d' } }, { key: 'quiet', purpose: 'service' }),
+      segment({ any: [{ segment: 'quiet' }, { tag: 'gold' }] }, { key: 'both' }),
+      segment({ segment: 'loop' }, { key: 'loop' }),
+    ];
+    const { members } = await put({
+      gold: { tags: ['gold', 'old'], identities: [{ kind: 'phone', issuer: '' }] },
+      listed: { lists: ['vip'], identities: [{ kind: 'wechat_openid', issuer: 'app1' }] },
+      quiet: { events: [], consents: [{ purpose: 'marketing' }, { purpose: 'ad_sharing' }] },
+      aged: { traits: { born: '1990-12-01', city: 'Wuhan', spent: '10.50' } },
+    });
+    const cases: [Node, string[]][] = [
+      [{ tag: 'gold' }, ['gold']],
+      [{ segment: 'vip' }, ['listed']],
+      [{ identity: 'wechat_openid' }, ['listed']],
+      [{ identity: 'wechat_openid', issuer: 'app2' }, []],
+      [{ consent: 'ad_sharing' }, ['quiet']],
+      [{ all: [{ consent: 'service' }, { not: { event: 'x' } }] }, ['quiet']],
+      [{ segment: 'quiet' }, ['quiet']],
+      [{ segment: 'both' }, ['gold', 'quiet']],
+      [{ segment: 'loop' }, []],
+      [{ trait: 'born', op: 'anniversary_in', value: '7d' }, ['aged']],
+      [{ trait: 'city', op: 'in', value: ['Wuhan', "Xi'an"] }, ['aged']],
+      [{ trait: 'spent', op: 'gte', value: 10.5 }, ['aged']],
+      [{ all: [{ trait: 'city', op: 'exists', value: false }, { event: 'x' }] }, ['gold', 'listed']],
+    ];
+    for (const [where, expected] of cases)
+      expect(await members(where, { segments }), JSON.stringify(where)).toEqual(expected);
+  });
+});
+
+test('a preview counts all and shows some, and ends when it takes too long', async () => {
+  const compiled = compileToSql(segment({ event: 'shown' }), { at: new Date(now), segmentOf: () => undefined });
+  const { subs } = await peopleWho({ a: [did('shown', 1)], b: [did('shown', 1)], c: [did('shown', 1)] });
+  const { count, sample } = await previewSql(db, compiled, { sample: 2, timeout: 10_000 });
+  expect([count, sample.map(({ subject_id }) => subject_id)]).toEqual([3, [subs.c, subs.b]]);
+  const slow = {
+    sql: `select subject_id, true as is_member, null::jsonb as matched from (${compiled.sql}) a, pg_sleep(5)`,
+    bindings: compiled.bindings,
+  };
+  await expect(previewSql(db, slow, { sample: 2, timeout: 50 })).rejects.toMatchObject({ code: '57014' });
+});
+
+test('the same question at another instant: facts as they are known now', async () => {
+  const { members } = await peopleWho({ once: [did('then', 10)] });
+  const where: Node = { event: 'then', within: '7d' };
+  expect(await members(where)).toEqual([]);
+  expect(await members(where, { at: now - 5 * day })).toEqual(['once']);
+  expect(await members(where, { at: now - 11 * day })).toEqual([]);
 });

@@ -2,7 +2,7 @@
  * Event questions. Those over the same stretch of time are answered by one scan, each by aggregates of its own with a FILTER: reading the
  * events costs more than everything else.
  */
-import type { Comparison, EventNode, Match } from '../language.ts';
+import type { AggregateOf, Comparison, EventNode, Match } from '../language.ts';
 import { pathOf } from '../path.ts';
 import { comparators, matches } from './conditions.ts';
 import { eventsFrom, namesOf, untilCancelled } from './events.ts';
@@ -95,37 +95,66 @@ export function tallyOf(
   window: WindowSql,
   { name, where }: { name: string; where: string },
 ): Tally {
-  if (node.first || node.last) return edgeOf(q, node, window, { name, where });
-  const inside = window.within('e."timestamp"');
   const filter = (...tests: string[]) => ` filter (where ${and(where, ...tests)})`;
-  if (node.sum) return sumOf(q, node.sum, window, { name, filter, value: numberOf(q, node.sum.of, 'sum') });
-  const extreme = node.min ? 'min' : 'max';
-  const of = node.avg ?? node.min ?? node.max;
-  if (of) {
-    const value = numberOf(q, of.of, node.avg ? 'sum' : extreme);
-    const columns = [
-      `${node.avg ? 'sum' : extreme}(${value})${filter(inside)} as ${name}_v`,
-      `min(e."timestamp")${filter(inside)} as ${name}_out`,
-      `min(e."timestamp")${filter(`not (${inside})`)} as ${name}_next`,
-    ];
-    if (node.avg) columns.push(`sum(${numberOf(q, of.of, 'count')})${filter(inside)} as ${name}_n`);
-    // The average of what was summed, without dividing: exact.
-    const holds = node.avg
-      ? `${name}_n > 0 and ${meets(q, `${name}_v`, of, (n) => `${n} * ${name}_n`)}`
-      : meets(q, `${name}_v`, of);
-    return { columns, holds, due: `least(${window.leaves(`${name}_out`)}, ${window.enters(`${name}_next`)})` };
-  }
+  const parts = { name, filter };
+  if (node.first || node.last) return edgeOf(q, node, window, parts);
+  if (node.sum) return sumOf(q, node.sum, window, { ...parts, value: numberOf(q, node.sum.of, 'sum') });
+  if (node.avg) return averageOf(q, node.avg, window, parts);
+  if (node.min) return extremeOf(q, node.min, window, { ...parts, which: 'min' });
+  if (node.max) return extremeOf(q, node.max, window, { ...parts, which: 'max' });
   const comparison = node.count ?? { gte: 1 };
-  const out = isMere(comparison) ? 'max' : 'min';
   const holds = meets(q, `${name}_n`, comparison);
+  const { columns, falls, rises } = movesOf(window, parts, isMere(comparison) ? 'max' : 'min');
+  const count = `count(*)${filter(window.within('e."timestamp"'))} as ${name}_n`;
+  return { columns: [count, ...columns], holds, due: dueOf(comparison, holds, { falls, rises }) };
+}
+
+type Parts = { name: string; filter: (...tests: string[]) => string };
+
+/** When an event leaves the window, and when one comes into it. @param out the first that leaves, or the last */
+function movesOf(window: WindowSql, { name, filter }: Parts, out: 'min' | 'max') {
+  const inside = window.within('e."timestamp"');
   return {
     columns: [
-      `count(*)${filter(inside)} as ${name}_n`,
       `${out}(e."timestamp")${filter(inside)} as ${name}_out`,
       `min(e."timestamp")${filter(`not (${inside})`)} as ${name}_next`,
     ],
+    falls: window.leaves(`${name}_out`),
+    rises: window.enters(`${name}_next`),
+  };
+}
+
+/** Compared by the sum: a division would round. */
+function averageOf(q: Statement, { of, ...comparison }: AggregateOf, window: WindowSql, parts: Parts): Tally {
+  const { name, filter } = parts;
+  const inside = filter(window.within('e."timestamp"'));
+  const { columns, falls, rises } = movesOf(window, parts, 'min');
+  return {
+    columns: [
+      `sum(${numberOf(q, of, 'sum')})${inside} as ${name}_v`,
+      `sum(${numberOf(q, of, 'count')})${inside} as ${name}_n`,
+      ...columns,
+    ],
+    holds: `${name}_n > 0 and ${meets(q, `${name}_v`, comparison, (limit) => `${limit} * ${name}_n`)}`,
+    due: `least(${falls}, ${rises})`,
+  };
+}
+
+function extremeOf(
+  q: Statement,
+  { of, ...comparison }: AggregateOf,
+  window: WindowSql,
+  { which, ...parts }: Parts & { which: 'min' | 'max' },
+): Tally {
+  const { name, filter } = parts;
+  const holds = meets(q, `${name}_v`, comparison);
+  const { columns, falls, rises } = movesOf(window, parts, 'min');
+  // What enters can only make a maximum of at least so much true, and what leaves only false.
+  const isOneWay = which === 'max' ? !hasCeiling(comparison) : !hasFloor(comparison);
+  return {
+    columns: [`${which}(${numberOf(q, of, which)})${filter(window.within('e."timestamp"'))} as ${name}_v`, ...columns],
     holds,
-    due: dueOf(comparison, holds, { falls: window.leaves(`${name}_out`), rises: window.enters(`${name}_next`) }),
+    due: isOneWay ? `case when ${holds} then ${falls} else ${rises} end` : `least(${falls}, ${rises})`,
   };
 }
 
@@ -143,16 +172,22 @@ export function isMere({ gt, gte, lt, lte, eq }: Comparison): boolean {
 
 /** What a number that only rises and falls at these moments makes of the comparison. */
 export function dueOf(
-  { gt, gte, lt, lte, eq }: Comparison,
+  comparison: Comparison,
   holds: string,
   { falls, rises }: { falls: string; rises: string },
 ): string {
-  const hasFloor = gt !== undefined || gte !== undefined || eq !== undefined;
-  const hasCeiling = lt !== undefined || lte !== undefined || eq !== undefined;
-  if (hasFloor && hasCeiling) return `least(${falls}, ${rises})`;
-  return hasFloor
+  if (hasFloor(comparison) && hasCeiling(comparison)) return `least(${falls}, ${rises})`;
+  return hasFloor(comparison)
     ? `case when ${holds} then ${falls} else ${rises} end`
     : `case when ${holds} then ${rises} else ${falls} end`;
+}
+
+function hasFloor({ gt, gte, eq }: Comparison): boolean {
+  return gt !== undefined || gte !== undefined || eq !== undefined;
+}
+
+function hasCeiling({ lt, lte, eq }: Comparison): boolean {
+  return lt !== undefined || lte !== undefined || eq !== undefined;
 }
 
 export function meets(q: Statement, value: string, comparison: Comparison, bound = (number: string) => number): string {
@@ -175,14 +210,12 @@ function numberOf(q: Statement, of: string, together: 'sum' | 'min' | 'max' | 'c
   return together === 'count' ? `case when (${value}) is not null then 1 else 0 end` : value;
 }
 
-type SumParts = { name: string; filter: (...tests: string[]) => string; value: string };
-
 /** What was added may be less than nothing: leaving then makes the sum rise. */
 export function sumOf(
   q: Statement,
   comparison: Comparison,
   window: WindowSql,
-  { name, filter, value }: SumParts,
+  { name, filter, value }: Parts & { value: string },
 ): Tally {
   const inside = window.within('e."timestamp"');
   const earliest = (...tests: string[]) => `min(e."timestamp")${filter(...tests)}`;
@@ -204,12 +237,7 @@ export function sumOf(
 }
 
 /** `first` and `last`: one event, which lies in the window or not. */
-function edgeOf(
-  q: Statement,
-  node: EventNode,
-  window: WindowSql,
-  { name, where }: { name: string; where: string },
-): Tally {
+function edgeOf(q: Statement, node: EventNode, window: WindowSql, { name, filter }: Parts): Tally {
   const now = q.param(q.at, 'timestamptz');
   const edge = `${name}_edge`;
   const holds = and(window.begun(edge), window.within(edge));
@@ -217,8 +245,8 @@ function edgeOf(
   const next = `coalesce(${name}_next, ${never})`;
   return {
     columns: [
-      `${node.first ? 'min' : 'max'}(e."timestamp") filter (where ${and(where, `e."timestamp" <= ${now}`)}) as ${edge}`,
-      `min(e."timestamp") filter (where ${and(where, `e."timestamp" > ${now}`)}) as ${name}_next`,
+      `${node.first ? 'min' : 'max'}(e."timestamp")${filter(`e."timestamp" <= ${now}`)} as ${edge}`,
+      `min(e."timestamp")${filter(`e."timestamp" > ${now}`)} as ${name}_next`,
     ],
     holds,
     due: node.first ? `case when ${edge} is null then ${next} else ${moves} end` : `least(${moves}, ${next})`,
