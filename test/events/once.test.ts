@@ -133,7 +133,7 @@ describe('partitions', () => {
     expect(new Set(answers.map((answer) => answer?.status))).toEqual(new Set([200]));
     expect(await db('events_2031_06').count()).toEqual([{ count: 10 }]);
     const { rows } = await db.raw("select indexdef from pg_indexes where tablename = 'events_2031_06'");
-    expect(rows).toHaveLength(3);
+    expect(rows).toHaveLength(4);
   });
 });
 
