@@ -164,12 +164,15 @@ describe('what is recorded', () => {
     await visitor.context.close();
   });
 
-  it('by a script tag alone, without a script of the page', async () => {
-    const visitor = await visit('/tag/');
+  it('by a script tag alone, without a script of the page; what was rendered ahead once it is shown', async () => {
+    const ahead = 'Object.defineProperty(document, "prerendering", { get: () => !window.isShown })';
+    const visitor = await visit('/tag/', {}, ahead);
     await visitor.page.evaluate('heyi.setConsent({ profiling: true })');
+    expect(await queued(visitor)).toBe(0);
+    await visitor.page.evaluate('isShown = true; document.dispatchEvent(new Event("prerenderingchange"))');
     await settled(visitor);
     const rows = await db('recorded_events').whereRaw(`context #>> '{page,path}' = '/tag/'`);
-    expect(rows.map(({ event }) => event)).toEqual(['page_viewed']);
+    expect(rows.map(({ event, properties }) => [event, properties.name])).toEqual([['page_viewed', undefined]]);
     await visitor.context.close();
   });
 });
