@@ -9,6 +9,7 @@ import { parsePath } from './path.ts';
 
 /** What is wrong; the sentences are `segments.faults.*` of the locale files. */
 export const faultCodes = [
+  'aggregate_none',
   'aggregate_two',
   'bad_date',
   'bad_duration',
@@ -36,6 +37,7 @@ export const faultCodes = [
   'not_scalar',
   'not_text',
   'not_true',
+  'not_two_values',
   'not_version',
   'one_of',
   'only_negated',
