@@ -24,7 +24,7 @@ function valueSql(q: Statement, scope: Scope, node: ValueNode): string {
   const window = windowSql(q, node);
   const inside = window.within('e."timestamp"');
   const minus = node.sum?.minus;
-  const rows = [rowsOf(q, scope, node, window, valueOf(q, node))];
+  const rows = [rowsOf(q, scope, node, window, eventValue(q, node))];
   if (minus) rows.push(rowsOf(q, scope, minus, window, numbersUnder(q, minus.of, '-')));
   const due = `least(${window.leaves(`min(e."timestamp") filter (where ${inside})`)}, ${window.enters(`min(e."timestamp") filter (where not (${inside}))`)})`;
   const grouped = `select subject_id, ${aggregate(node, ` filter (where ${inside})`)} as value, ${due} as due
@@ -47,7 +47,7 @@ function rowsOf(q: Statement, scope: Scope, match: Match, { receivedAfter, begun
     ${eventsFrom(q, scope, { names: match.event, where, receivedAfter, join: value.join })}`;
 }
 
-function valueOf(q: Statement, node: ValueNode): Value {
+function eventValue(q: Statement, node: ValueNode): Value {
   const still = (v: string): Value => ({ v, join: '', where: 'true' });
   if (node.days) return still(`(e."timestamp" at time zone ${q.param(q.tz, 'text')})::date`);
   const numeric = node.sum ?? node.avg ?? node.min ?? node.max;
@@ -65,9 +65,7 @@ function valuesUnder(q: Statement, of: string): { value: string; join: string } 
   const path = pathOf(of);
   const base = baseOf('e', path);
   const value = q.alias();
-  const source = isList(path.steps)
-    ? valuesFrom(q, base, path.steps)
-    : `(select ${valueAt(q, base, path.steps)} as v)`;
+  const source = isList(path.steps) ? valuesFrom(q, base, path.steps) : `(select ${valueAt(q, base, path.steps)} as v)`;
   return { value: `${value}.v`, join: ` cross join lateral ${source} as ${value}` };
 }
 
