@@ -12,6 +12,7 @@ import { type MountOptions, mountRoutes } from '../http/routes.ts';
 import type { RequestState } from '../http/server.ts';
 import { clientRoutes } from './clients.ts';
 import { connectorRoutes } from './connectors.ts';
+import { eventDefinitionRoutes } from './event-definitions.ts';
 import { eventRoutes } from './events.ts';
 import { identityRoutes } from './identities.ts';
 import { mergeRoutes } from './merges.ts';
@@ -27,6 +28,7 @@ export const routes = [
   ...identityRoutes,
   ...mergeRoutes,
   ...eventRoutes,
+  ...eventDefinitionRoutes,
   ...segmentRoutes,
   ...clientRoutes,
   ...writeKeyRoutes,

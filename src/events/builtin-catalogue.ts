@@ -2,9 +2,18 @@
  * The built-in names. Aliases are the names that other trackers use for the same thing; case, spaces and hyphens make no
  * difference (`Product Viewed` is `product_viewed` without being listed).
  */
-import type { EventDefinition, PropertyType } from './catalogue.ts';
+import type { Properties, PropertyType } from './property-types.ts';
 
-const product: Record<string, PropertyType> = {
+export type BuiltinDefinition = {
+  name: string;
+  title: Record<string, string>;
+  properties: Properties;
+  aliases: string[];
+};
+
+type Types = Record<string, PropertyType>;
+
+const product: Types = {
   product_id: 'string',
   sku: 'string',
   name: 'string',
@@ -14,26 +23,26 @@ const product: Record<string, PropertyType> = {
   quantity: 'number',
   currency: 'string',
 };
-const order: Record<string, PropertyType> = {
+/** What stands in a list of products is what an event about one of them says. */
+const products: Types = {
+  products: 'list',
+  ...Object.fromEntries(Object.entries(product).map(([name, type]) => [`products[].${name}`, type])),
+};
+const order: Types = {
   order_id: 'string',
   total: 'money',
   currency: 'string',
   coupon: 'string',
-  products: 'list',
+  ...products,
 };
-const screen: Record<string, PropertyType> = { name: 'string', path: 'string', title: 'string', scene: 'string' };
+const screen: Types = { name: 'string', path: 'string', title: 'string', scene: 'string' };
 
-function define(
-  name: string,
-  zh: string,
-  en: string,
-  properties: Record<string, PropertyType> = {},
-  aliases: string[] = [],
-): EventDefinition {
+function define(name: string, zh: string, en: string, types: Types = {}, aliases: string[] = []): BuiltinDefinition {
+  const properties = Object.fromEntries(Object.entries(types).map(([property, type]) => [property, { type }]));
   return { name, title: { 'zh-CN': zh, en }, properties, aliases };
 }
 
-export const builtin: EventDefinition[] = [
+export const builtin: BuiltinDefinition[] = [
   define(
     'page_viewed',
     '浏览网页',
@@ -91,7 +100,7 @@ export const builtin: EventDefinition[] = [
     'Product Added to Wishlist',
   ]),
 
-  define('product_list_viewed', '浏览商品列表', 'Product list viewed', { category: 'string', products: 'list' }, [
+  define('product_list_viewed', '浏览商品列表', 'Product list viewed', { category: 'string', ...products }, [
     'view_item_list',
     'Product List Viewed',
   ]),
@@ -100,7 +109,7 @@ export const builtin: EventDefinition[] = [
   define('article_viewed', '阅读文章', 'Article viewed', { article_id: 'string', title: 'string', category: 'string' }),
   define('cart_added', '加入购物车', 'Added to cart', product, ['add_to_cart', 'Product Added', 'Added Product']),
   define('cart_removed', '移出购物车', 'Removed from cart', product, ['remove_from_cart', 'Product Removed']),
-  define('cart_viewed', '查看购物车', 'Cart viewed', { products: 'list' }, ['view_cart']),
+  define('cart_viewed', '查看购物车', 'Cart viewed', products, ['view_cart']),
   define('checkout_started', '开始结算', 'Checkout started', order, ['begin_checkout']),
 
   define('order_placed', '下单', 'Order placed', order, ['Order Submitted', 'Order Created']),

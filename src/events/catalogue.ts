@@ -1,67 +1,68 @@
 /**
- * What events mean: canonical names with titles and typed properties, the names that other vendors use for them, and the least
- * trust below which an event is stored and shown but counts for nothing. Built in is builtin-catalogue.ts; a company adds its own
- * (table event_catalogue). A name that nobody knows is accepted as it is, and so is a property of another type: types document.
+ * What events mean, as the intake asks it: the canonical name of whatever a tracker calls an event, its properties as the types they
+ * should be of, and the least trust below which it is stored and shown but counts for nothing. What is defined, and by whom, is
+ * definitions.ts. A name that nobody knows is accepted as it is.
  */
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
-import { builtin } from './builtin-catalogue.ts';
+import {
+  type Definition,
+  definitionsOf,
+  type EventDefinition,
+  fold,
+  readDefinitions,
+  usualTrust,
+} from './definitions.ts';
+import { type Checks, checksOf, conform, type Fault } from './property-types.ts';
 import { remembering } from './remembering.ts';
 import { reaches, type Trust } from './trust.ts';
-
-export type PropertyType = 'string' | 'number' | 'money' | 'boolean' | 'time' | 'list' | 'object';
-
-export type EventDefinition = {
-  name: string;
-  title: Record<string, string>;
-  properties: Record<string, PropertyType>;
-  aliases: string[];
-  least_trust?: Trust;
-};
 
 /** Least trust per event name where a write key differs from the catalogue. */
 export type CatalogueOverride = Record<string, Trust>;
 
 export type Catalogue = {
+  /** By name, the canonical ones. */
+  definitions: ReadonlyMap<string, EventDefinition>;
   /** Our name for an event, whatever the sender calls it. */
   canonicalName(name: string): string;
   /** What it takes to count. */
   leastTrust(name: string, override: CatalogueOverride): Trust;
   counts(name: string, trust: Trust, override: CatalogueOverride): boolean;
+  /** Its properties with what is safely of the type it should be, and why the event is refused, if it is. */
+  conform(
+    name: string,
+    properties: Record<string, unknown>,
+  ): { properties: Record<string, unknown>; fault?: Fault | undefined };
 };
 
-/** Events that mean money: anybody could send them with a public key, so only a server's count unless the company says so. */
-const money = /^(order|payment|refund|points|coupon)_/;
-
-type Known = Pick<EventDefinition, 'name' | 'aliases' | 'least_trust'>;
-
-function createCatalogue(additions: Known[]): Catalogue {
-  const definitions = new Map<string, Known>();
-  for (const definition of [...builtin, ...additions]) definitions.set(definition.name, definition);
+export function createCatalogue(own: Definition[]): Catalogue {
+  const definitions = definitionsOf(own);
   const names = new Map<string, string>();
-  for (const { name, aliases } of definitions.values()) {
-    for (const alias of aliases) names.set(alias.toLowerCase(), name);
+  const checks = new Map<string, Checks>();
+  for (const { name, aliases, properties } of definitions.values()) {
+    for (const known of [name, ...aliases]) names.set(fold(known), name);
+    checks.set(name, checksOf(properties));
   }
   const leastTrust = (name: string, override: CatalogueOverride): Trust =>
     (Object.hasOwn(override, name) ? override[name] : undefined) ??
     definitions.get(name)?.least_trust ??
-    (money.test(name) ? 'server' : 'claimed');
+    usualTrust(name);
   return {
-    canonicalName(name) {
-      if (definitions.has(name)) return name;
-      const plain = name.toLowerCase();
-      const snake = plain.replace(/[\s-]+/g, '_');
-      return names.get(plain) ?? (definitions.has(snake) ? snake : name);
-    },
+    definitions,
+    canonicalName: (name) => (definitions.has(name) ? name : (names.get(fold(name)) ?? name)),
     leastTrust,
     counts: (name, trust, override) => reaches(trust, leastTrust(name, override)),
+    conform(name, given) {
+      const found = checks.get(name);
+      if (!found?.length) return { properties: given };
+      const { properties, fault } = conform(given, found);
+      return { properties, fault: definitions.get(name)?.mode === 'enforce' ? fault : undefined };
+    },
   };
 }
 
 /** The catalogue in force; a change by the company is seen by every process within seconds. */
 export function catalogueReader({ db, clock }: { db: Database; clock: Clock }): () => Promise<Catalogue> {
-  const read = remembering(clock, async () => {
-    return createCatalogue(await db('event_catalogue').select('name', 'least_trust', 'aliases').orderBy('name'));
-  });
+  const read = remembering(clock, async () => createCatalogue(await readDefinitions(db)));
   return () => read('');
 }

@@ -9,7 +9,14 @@ import type { Logger } from '../log.ts';
 import { attributor } from './attribute.ts';
 import { bindAnonymous } from './bind.ts';
 import type { Catalogue } from './catalogue.ts';
-import { type EventType, type Incoming, normalise, type RejectionCode, rejectionMessages } from './normalise.ts';
+import {
+  type EventType,
+  type Incoming,
+  normalise,
+  type Refusal,
+  type RejectionCode,
+  rejectionMessages,
+} from './normalise.ts';
 import type { KeyOf } from './people.ts';
 import { maskedClaim, maskedSample } from './personal.ts';
 import { insertRejections } from './rejections.ts';
@@ -56,12 +63,12 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
   const received_at = clock.now();
   const catalogue = await services.readCatalogue();
   const rejected: RejectedEvent[] = [];
-  const reject = (index: number, code: RejectionCode) => rejected.push(rejection(batch.items[index], index, code));
+  const reject = (index: number, refusal: Refusal) => rejected.push(rejection(batch.items[index], index, refusal));
   const incoming: { index: number; event: Incoming }[] = [];
   const { type, sentAt, context } = batch;
   for (const [index, item] of batch.items.entries()) {
     const read = normalise(item, { type, sentAt, context, receivedAt: received_at, catalogue });
-    if ('rejection' in read) reject(index, read.rejection);
+    if ('refusal' in read) reject(index, read.refusal);
     else incoming.push({ index, event: read.incoming });
   }
   const events = incoming.map(({ event }) => event);
@@ -72,7 +79,7 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
   const rows: EventRow[] = [];
   for (const { index, event } of incoming) {
     const found = attribute(event);
-    if ('rejection' in found) reject(index, found.rejection);
+    if ('rejection' in found) reject(index, { code: found.rejection });
     else
       rows.push(
         rowOf(event, { id: idOf(index), received_at, source_id, channel: event.channel ?? speaker.channel, ...found }),
@@ -188,10 +195,10 @@ function idTokenSubjects({ readIdToken }: IntakeServices, speaker: Speaker): Sub
   };
 }
 
-function rejection(item: unknown, index: number, code: RejectionCode): RejectedEvent {
+function rejection(item: unknown, index: number, { code, message, path }: Refusal): RejectedEvent {
   const id = typeof item === 'object' && item !== null && 'messageId' in item ? item.messageId : undefined;
   const message_id = typeof id === 'string' ? storableText(id.slice(0, 100)) : null;
-  return { index, message_id, code, message: rejectionMessages[code], path: null };
+  return { index, message_id, code, message: message ?? rejectionMessages[code], path: path ?? null };
 }
 
 /** Of one request; a public key must not fill the table. */

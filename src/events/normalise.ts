@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { Catalogue } from './catalogue.ts';
 import { type EventTime, eventTime } from './event-time.ts';
 import { maskPersonal } from './personal.ts';
+import type { Fault } from './property-types.ts';
 import { type Bounds, exceededBound, isRecord, storableText } from './storable.ts';
 
 export const eventTypes = ['track', 'identify', 'page', 'screen', 'group', 'alias'] as const;
@@ -40,7 +41,11 @@ export type RejectionCode =
   | 'message_id_invalid'
   | 'identity_missing'
   | 'id_too_long'
-  | 'subject_deleted';
+  | 'subject_deleted'
+  | Fault['code'];
+
+/** A refusal that has its own words says where in the event. */
+export type Refusal = { code: RejectionCode; message?: string; path?: string };
 
 export const rejectionMessages: Record<RejectionCode, string> = {
   not_an_object: 'The event is not an object.',
@@ -53,6 +58,8 @@ export const rejectionMessages: Record<RejectionCode, string> = {
   too_deep: 'The event is nested deeper than 32 levels.',
   too_many_keys: 'The event has more than 2000 keys.',
   event_too_large: 'The event is larger than 32 KB.',
+  property_type: 'A property is of another type than the catalogue says.',
+  property_missing: 'A property that the catalogue asks for is missing.',
 };
 
 const record = z.custom<Record<string, unknown>>(isRecord).optional().catch(undefined);
@@ -96,21 +103,20 @@ export type NormaliseOptions = {
   catalogue: Catalogue;
 };
 
-export function normalise(
-  raw: unknown,
-  options: NormaliseOptions,
-): { incoming: Incoming } | { rejection: RejectionCode } {
-  if (!isRecord(raw)) return { rejection: 'not_an_object' };
+export function normalise(raw: unknown, options: NormaliseOptions): { incoming: Incoming } | { refusal: Refusal } {
+  if (!isRecord(raw)) return refused('not_an_object');
   const exceeded = exceededBound(raw);
-  if (exceeded) return { rejection: exceeded };
+  if (exceeded) return refused(exceeded);
   const sent = payload.parse(raw);
   const type = options.type ?? eventTypes.find((known) => known === sent.type);
-  if (!type) return { rejection: 'type_unknown' };
+  if (!type) return refused('type_unknown');
   const messageId = readMessageId(sent.messageId);
-  if (messageId === 'invalid') return { rejection: 'message_id_invalid' };
+  if (messageId === 'invalid') return refused('message_id_invalid');
   const event = nameOf(type, sent, options.catalogue);
-  if (!event) return { rejection: 'event_name_missing' };
-  if ((sent.userId?.length ?? 0) > 200 || (sent.anonymousId?.length ?? 0) > 200) return { rejection: 'id_too_long' };
+  if (!event) return refused('event_name_missing');
+  if ((sent.userId?.length ?? 0) > 200 || (sent.anonymousId?.length ?? 0) > 200) return refused('id_too_long');
+  const { properties, fault } = options.catalogue.conform(event.event, propertiesOf(type, sent));
+  if (fault) return { refusal: fault };
   const incoming = {
     // With both, `timestamp` is what the caller stated, and the other one the moment of the call.
     ...eventTime(sent.timestamp ?? sent.originalTimestamp, sent.sentAt ?? options.sentAt, options.receivedAt.getTime()),
@@ -120,10 +126,12 @@ export function normalise(
     user_id: sent.userId,
     anonymous_id: sent.anonymousId,
     ...readContext(sent.context ?? (isRecord(options.context) ? options.context : {})),
-    properties: maskPersonal(propertiesOf(type, sent)),
+    properties: maskPersonal(properties),
   };
   return { incoming };
 }
+
+const refused = (code: RejectionCode) => ({ refusal: { code } });
 
 /** Absent: we make one. Two senders' ids must not become one by repairing them, so what cannot be stored is refused (threat F5). */
 function readMessageId(value: unknown): { id: string } | 'invalid' | undefined {
