@@ -197,6 +197,19 @@ describe.concurrent('keeping the sign-in', () => {
     expect(phone.line.sentTo('/token')).toHaveLength(1);
   });
 
+  test('a sign-in while a renewal is under way is the one that stays', async () => {
+    const { launch, phone, change } = await someone(world);
+    await launch().heyi.signIn();
+    change('heyi.session', { ...expired, refresh_token: 'of-a-sign-in-that-is-over' });
+    const { heyi } = launch({}, { writeKey: '' });
+    phone.line.delay = 1000;
+    const asked = heyi.request(userinfo);
+    phone.line.delay = 0;
+    await heyi.signIn();
+    expect((await asked).statusCode).toBe(200);
+    expect(heyi.person()).not.toBeNull();
+  });
+
   test('a full storage gives events up for the tokens', async () => {
     const { launch, phone } = await someone(world);
     const { heyi, wx } = launch();

@@ -54,7 +54,6 @@ function createHeyi(settings) {
   /** What was done before joins the person: the anonymous id goes with the proof, and its events go first where they can. */
   async function exchange(parameters, { consents = [], create, disown }) {
     await within(tracker.flush(), patienceMs);
-    await privacy.ask();
     const anonymousId = tracker.anonymousId();
     const person = await session.exchange(
       Object.assign(

@@ -4,6 +4,8 @@
  */
 const key = 'heyi.privacy';
 const consentKey = 'heyi.consent';
+/** Should WeChat never answer. */
+const mostWaiting = 200;
 
 /** `asks`: 'wechat' or 'own'. */
 function createPrivacy({ platform, asks }) {
@@ -66,7 +68,7 @@ function createPrivacy({ platform, asks }) {
       // The person may have agreed since.
       ask();
       if (state === 'open') work();
-      else if (state === 'asking') waiting.push(work);
+      else if (state === 'asking' && waiting.length < mostWaiting) waiting.push(work);
     },
     agree() {
       word = asks === 'own' ? 'agreed' : undefined;

@@ -70,16 +70,21 @@ function createSession({ issuer, clientId, apis, http, platform }) {
           client_id: clientId,
           refresh_token: used,
         });
-        // Signed out, or somebody else signed in, while we waited.
-        if (!current || current.refresh_token !== used) return accessToken();
+        if (isOther(used)) return accessToken();
         keep(Object.assign({}, current, held(answer)));
         return current.access_token;
       } catch (error) {
-        if (current && current.refresh_token === used && error.code === 'invalid_grant') return over();
+        if (isOther(used)) return accessToken();
+        if (error.code === 'invalid_grant') return over();
         const mayPass = error.code === 'network' || error.status >= 500 || error.status === 429;
         if (!mayPass || turn === repeats.length - 1) throw error;
       }
     }
+  }
+
+  /** Signed out, or signed in anew, while a renewal was under way. */
+  function isOther(used) {
+    return !current || current.refresh_token !== used;
   }
 
   function over() {
