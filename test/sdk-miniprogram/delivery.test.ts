@@ -58,7 +58,7 @@ describe.concurrent('a bad line', () => {
     expect(waiting()).toEqual([]);
   });
 
-  test('after a while of 503 and 429 it comes by itself, later each time', async () => {
+  test('after a while of 503 and 429 it comes by itself, later each time', async ({ expect }) => {
     const { launch, phone, waiting } = await someone(world);
     const { heyi } = launch();
     phone.line.answer('/v1/batch', 503);
@@ -69,7 +69,7 @@ describe.concurrent('a bad line', () => {
     expect(waiting()).toEqual([]);
   });
 
-  test('a line that is back is used at once', async () => {
+  test('a line that is back is used at once', async ({ expect }) => {
     const { launch, phone } = await someone(world);
     const running = launch();
     running.networkChanges(false);
@@ -95,7 +95,7 @@ describe.concurrent('a bad line', () => {
 type Line = Awaited<ReturnType<typeof someone>>['phone']['line'];
 
 describe.concurrent('the background', () => {
-  test('leaving sends what waits; cut after five seconds it is sent again, and stored once', async () => {
+  test('leaving sends what waits; cut after five seconds it is sent again, and stored once', async ({ expect }) => {
     const { launch, phone, waiting } = await someone(world);
     const running = launch();
     const { sub } = await running.heyi.signIn();

@@ -104,7 +104,7 @@ describe.concurrent('signing out', () => {
     expect(phone.stored('heyi.session')).toBeNull();
   });
 
-  test('without a line counts here at once, and at Heyi at the next launch', async () => {
+  test('without a line counts here at once, and at Heyi at the next launch', async ({ expect }) => {
     const { launch, phone } = await someone(world);
     const running = launch();
     await running.heyi.signIn();
@@ -121,7 +121,7 @@ describe.concurrent('signing out', () => {
     await expect.poll(() => phone.stored('heyi.ended')).toBeNull();
   });
 
-  test('a second sign-in leaves no first one behind', async () => {
+  test('a second sign-in leaves no first one behind', async ({ expect }) => {
     const { launch, phone } = await someone(world);
     const { heyi } = launch();
     await heyi.signIn();
@@ -159,7 +159,7 @@ describe.concurrent('keeping the sign-in', () => {
     expect((await launch().heyi.request(userinfo)).statusCode).toBe(200);
   });
 
-  test('killed before the answer came, it takes up the refresh at the next launch', async () => {
+  test('killed before the answer came, it takes up the refresh at the next launch', async ({ expect }) => {
     const { launch, phone, change } = await someone(world);
     const first = launch();
     await first.heyi.signIn();
@@ -173,7 +173,7 @@ describe.concurrent('keeping the sign-in', () => {
     expect((await launch().heyi.request(userinfo)).statusCode).toBe(200);
   });
 
-  test('thirty requests at once renew once, and wait their turn in WeChat’s line of ten', async () => {
+  test('thirty requests at once renew once, and wait their turn in WeChat’s line of ten', async ({ expect }) => {
     const { launch, phone, change } = await someone(world);
     await launch().heyi.signIn();
     change('heyi.session', expired);
