@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { BehaviourEvent } from '../../src/behaviour/language.ts';
 import type { Node } from '../../src/segments/definition.ts';
-import { did } from '../helpers/behaviour.ts';
+import { day, did, now } from '../helpers/behaviour.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { asking } from '../helpers/population.ts';
 
@@ -207,6 +207,11 @@ describe('aggregates, each with when time alone may change it', () => {
     const found = await rows({ event: 'soon', unless });
     expect(found.ahead).toEqual(later(0.001));
     expect(found.cancelled).toEqual(member(0.001));
+  });
+
+  test('a window that opens next week holds nobody yet', async () => {
+    const { rows } = await peopleWho({ early: [did('soon', 1)] });
+    expect(await rows({ event: 'soon', after: new Date(now + 7 * day).toISOString() })).toEqual({});
   });
 
   test('a refund takes its order off', async () => {

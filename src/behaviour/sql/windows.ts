@@ -81,7 +81,7 @@ function fixed(q: Statement, { after, before }: Window): WindowSql {
   const since = (timestamp: string) => (after ? `${timestamp} >= ${q.param(new Date(after), 'timestamptz')}` : 'true');
   const until = (timestamp: string) => (before ? `${timestamp} < ${q.param(new Date(before), 'timestamptz')}` : 'true');
   return {
-    reach: after ? q.at.getTime() - Date.parse(after) : Number.POSITIVE_INFINITY,
+    reach: after ? Math.max(0, q.at.getTime() - Date.parse(after)) : Number.POSITIVE_INFINITY,
     since,
     begun: (timestamp) => and(since(timestamp), until(timestamp)),
     within: (timestamp) => `${timestamp} <= ${q.param(q.at, 'timestamptz')}`,
