@@ -75,20 +75,19 @@ function readAggregateOf(
   place: Place,
   fields: Fields,
 ): AggregateOf & { minus?: Match & { of: string } } {
+  const { minus } = fields;
+  const subtracted = minus && fieldsOf(reading, minus, ['of', ...matchFields]);
   return given({
     of: readOf(reading, place, fields),
-    minus: fields.minus && readMinus(reading, fields.minus),
+    minus:
+      minus && subtracted
+        ? { ...readMatch(reading, minus, subtracted), of: readOf(reading, minus, subtracted) }
+        : undefined,
     ...readComparison(reading, place, fields),
   });
 }
 
-/** What a sum has taken off. */
-export function readMinus(reading: Reading, place: Place): (Match & { of: string }) | undefined {
-  const fields = fieldsOf(reading, place, ['of', ...matchFields]);
-  return fields ? { ...readMatch(reading, place, fields), of: readOf(reading, place, fields) } : undefined;
-}
-
-export function readOf(reading: Reading, place: Place, fields: Fields): string {
+function readOf(reading: Reading, place: Place, fields: Fields): string {
   const of = needed(reading, place, fields, 'of');
   return of ? readPath(reading, of) : '';
 }

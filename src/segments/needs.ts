@@ -10,11 +10,7 @@ export type Needs = {
 };
 
 /** The events that have to be known of a person, those of the segments referred to included. @param at milliseconds since 1970 */
-export function needsOf(
-  segments: Iterable<CompiledSegment>,
-  at: number,
-  { segmentOf }: Pick<CompileOptions, 'segmentOf'>,
-): Needs {
+export function needsOf(segments: Iterable<CompiledSegment>, at: number, { segmentOf }: CompileOptions): Needs {
   const questions = [...withReferences(segments, segmentOf)].flatMap(({ reads }) => reads.questions);
   const names = questions
     .flatMap(({ matchers }) => matchers)
@@ -30,7 +26,7 @@ export function needsOf(
 export function isTouchedBy(
   segment: CompiledSegment,
   { event, channel }: { event: string; channel: string },
-  { segmentOf }: Pick<CompileOptions, 'segmentOf'>,
+  { segmentOf }: CompileOptions,
 ): boolean {
   return [...withReferences([segment], segmentOf)].some(({ reads }) =>
     reads.questions.some(({ matchers }) => matchers.some((matcher) => matcher.isTouchedBy(event, channel))),
