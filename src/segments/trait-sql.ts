@@ -23,13 +23,12 @@ export function traitUnit(q: Statement, node: TraitNode, traitOf: TraitSource): 
     // More than a tag, less than events.
     reach: day,
     relation(scope) {
-      const { holds, due } = answerOf(q, node);
+      const { holds, due, from = '' } = answerOf(q, node);
       const people = scope.among ? ` join ${scope.among} r on r.subject_id = t.subject_id` : '';
       const name = q.part(
         `select * from (
            select subject_id, (${holds}) is true as holds, least(${due}, trait_due) as due from (
-             select t.subject_id, t.value, t.due as trait_due, ${instantIn(q, 't.value')} as instant
-               from (${traitOf(q, node.trait, scope)}) t${people}) v) a
+             select t.subject_id, t.value, t.due as trait_due from (${traitOf(q, node.trait, scope)}) t${people}) v${from}) a
           where holds <> ${otherwise} or due < ${never}`,
       );
       return { name, otherwise };
@@ -37,16 +36,25 @@ export function traitUnit(q: Statement, node: TraitNode, traitOf: TraitSource): 
   };
 }
 
-type Sql = { holds: string; due: string };
+/** `from` joins what is worked out of the value once, for both: PostgreSQL would write it out at each place. */
+type Sql = { holds: string; due: string; from?: string };
 
 function answerOf(q: Statement, { op, value }: TraitNode): Sql {
   if (op === 'exists') return { holds: `${isThere('value')} is ${value === true}`, due: never };
-  if (op === 'in_last' || op === 'in_next') return inRange(q, op, String(value));
+  if (op === 'in_last' || op === 'in_next') return { ...inRange(q, op, String(value)), from: instant(q) };
   if (op === 'anniversary_in') return anniversary(q, String(value));
   const wanted = op === 'ne' || op in comparators ? instantOf(value, calendarOf(q.tz)) : null;
   if (wanted === null) return { holds: valueHolds(q, 'value', op, value), due: never };
-  if (op === 'ne') return { holds: `${isThere('value')} and (instant = ${moment(q, wanted)}) is not true`, due: never };
-  return { holds: `instant ${comparators[op as keyof typeof comparators]} ${moment(q, wanted)}`, due: never };
+  const at = moment(q, wanted);
+  const holds =
+    op === 'ne'
+      ? `${isThere('value')} and (instant = ${at}) is not true`
+      : `instant ${comparators[op as keyof typeof comparators]} ${at}`;
+  return { holds, due: never, from: instant(q) };
+}
+
+function once(column: string, value: string): string {
+  return ` cross join lateral (select ${value} as ${column} offset 0) as of_${column}`;
 }
 
 /** A range is a duration, or `this_month` and the like. */
@@ -81,34 +89,38 @@ function anniversary(q: Statement, range: string): Sql {
   const today = calendar.dayAt(q.at.getTime());
   const unit = unitOf(range);
   const days = unit ? 0 : lengthOf(range) / day;
-  if (unit === 'year' || days >= 365) return { holds: 'instant is not null', due: never };
+  if (unit === 'year' || days >= 365) return { holds: 'instant is not null', due: never, from: instant(q) };
   const tz = q.param(q.tz, 'text');
   const starts = (date: string) => `((${date})::timestamp at time zone ${tz})`;
   const period = unit && periodOfDay(unit, today);
-  const next = nextAnniversary(q, unit && period !== null ? firstDay(unit, period) : today);
-  if (unit && period !== null) {
-    const holds = `${next} < ${dateText(q, firstDay(unit, period + 1))}`;
-    const later = starts(`date_trunc(${q.param(unit, 'text')}, (${next})::timestamp)::date`);
-    return {
-      holds,
-      due: `coalesce(case when ${holds} then ${moment(q, calendar.startOf(unit, period + 1))} else ${later} end, ${never})`,
-    };
-  }
-  const holds = `${next} - ${dateText(q, today)} <= ${q.param(days, 'integer')}`;
-  return {
-    holds,
-    due: `coalesce(case when ${holds} then ${starts(`${next} + 1`)} else ${starts(`${next} - ${q.param(days, 'integer')}`)} end, ${never})`,
-  };
+  const from = instant(q) + nextAnniversary(q, unit && period !== null ? firstDay(unit, period) : today);
+  const [holds, ends, begins] =
+    unit && period !== null
+      ? [
+          `next < ${dateText(q, firstDay(unit, period + 1))}`,
+          moment(q, calendar.startOf(unit, period + 1)),
+          starts(`date_trunc(${q.param(unit, 'text')}, next::timestamp)::date`),
+        ]
+      : [
+          `next - ${dateText(q, today)} <= ${q.param(days, 'integer')}`,
+          starts('next + 1'),
+          starts(`next - ${q.param(days, 'integer')}`),
+        ];
+  return { holds, due: `coalesce(case when ${holds} then ${ends} else ${begins} end, ${never})`, from };
 }
 
-/** The first date from a day on with the month and day of `instant`; 29 February is the 28th, in every year. */
+/** `next`: the first date from a day on with the month and day of `instant`; 29 February is the 28th, in every year. */
 function nextAnniversary(q: Statement, earliest: number): string {
-  const date = `(instant at time zone ${q.param(q.tz, 'text')})`;
-  const month = `extract(month from ${date})::integer`;
-  const dayOfMonth = `(extract(day from ${date})::integer - case when extract(month from ${date}) = 2 and extract(day from ${date}) = 29 then 1 else 0 end)`;
   const { year } = dateOfDay(earliest);
-  const inYear = (of: number) => `make_date(${q.param(of, 'integer')}, ${month}, ${dayOfMonth})`;
-  return `case when ${inYear(year)} >= ${dateText(q, earliest)} then ${inYear(year)} else ${inYear(year + 1)} end`;
+  const inYear = (of: number) =>
+    `make_date(${q.param(of, 'integer')}, month, case when month = 2 and day = 29 then 28 else day end)`;
+  return (
+    once('local', `instant at time zone ${q.param(q.tz, 'text')}`) +
+    once('month', 'extract(month from local)::integer') +
+    once('day', 'extract(day from local)::integer') +
+    once('this_year', inYear(year)) +
+    once('next', `case when this_year >= ${dateText(q, earliest)} then this_year else ${inYear(year + 1)} end`)
+  );
 }
 
 function dateText(q: Statement, of: number): string {
@@ -120,11 +132,14 @@ const leapYear = '([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[1
 const existingDate = `(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|${leapYear}-02-29)`;
 const timeOfDay = '[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?([Zz]|[+-](0[0-9]|1[0-5]):[0-5][0-9])';
 
-/** The moment that a JSON string names, null of anything else: a date is its first moment. PostgreSQL raises on a date that is none. */
-function instantIn(q: Statement, value: string): string {
-  const text = `(${value} #>> '{}')`;
+/** `instant`: the moment that the value names, null of anything but such a string: a date is its first moment. PostgreSQL raises on a date that is none. */
+function instant(q: Statement): string {
+  const text = `(value #>> '{}')`;
   const milliseconds = `regexp_replace(${text}, ${q.param('(\\.[0-9]{3})[0-9]+', 'text')}, ${q.param('\\1', 'text')})`;
-  return `case when jsonb_typeof(${value}) = 'string' then case
-    when ${text} ~ ${q.param(`^${existingDate}$`, 'text')} then ${text}::date::timestamp at time zone ${q.param(q.tz, 'text')}
-    when ${text} ~ ${q.param(`^${existingDate}${timeOfDay}$`, 'text')} then ${milliseconds}::timestamptz end end`;
+  return once(
+    'instant',
+    `case when jsonb_typeof(value) = 'string' then case
+       when ${text} ~ ${q.param(`^${existingDate}$`, 'text')} then ${text}::date::timestamp at time zone ${q.param(q.tz, 'text')}
+       when ${text} ~ ${q.param(`^${existingDate}${timeOfDay}$`, 'text')} then ${milliseconds}::timestamptz end end`,
+  );
 }

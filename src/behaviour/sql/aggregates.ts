@@ -199,7 +199,7 @@ export function meets(q: Statement, value: string, comparison: Comparison, bound
 }
 
 /** The number of an event under a path; of several, their sum (and so on). */
-function numberOf(q: Statement, of: string, together: 'sum' | 'min' | 'max' | 'count'): string {
+export function numberOf(q: Statement, of: string, together: 'sum' | 'min' | 'max' | 'count'): string {
   const path = pathOf(of);
   const base = baseOf('e', path);
   if (isList(path.steps)) {

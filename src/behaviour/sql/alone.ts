@@ -8,14 +8,15 @@ import {
   isMere,
   looksAt,
   meets,
+  numberOf,
   sumOf,
   type Tally,
   tallyOf,
 } from './aggregates.ts';
 import { matches } from './conditions.ts';
-import { eventColumns, eventsFrom, stands } from './events.ts';
+import { eventColumns, eventsFrom, namesOf, stands } from './events.ts';
 import { and, keyColumns, type Relation, type Scope, type Statement } from './statement.ts';
-import { baseOf, isList, isScalar, numberIn, valueAt, valuesFrom } from './values.ts';
+import { baseOf, isList, isScalar, valueAt, valuesFrom } from './values.ts';
 import { type WindowSql, windowSql } from './windows.ts';
 
 export function aloneOfEvents(q: Statement, scope: Scope, { node, isNegated }: EventQuestion): Relation {
@@ -90,14 +91,26 @@ function valueRows(q: Statement, scope: Scope, node: EventNode, of: string, wind
 /** What is taken off counts as less than nothing. */
 function balanceOf(q: Statement, scope: Scope, node: EventNode, window: WindowSql): Parts {
   const { of, minus, ...comparison } = node.sum ?? { of: '' };
-  const number = (path: string) => {
-    const { root, steps } = pathOf(path);
-    if (!isList(steps)) return numberIn(q, valueAt(q, `e.${root}`, steps));
-    const element = q.alias();
-    return `(select sum(${numberIn(q, `${element}.v`)}) from ${valuesFrom(q, `e.${root}`, steps)} as ${element})`;
-  };
-  const added = rowsOf(q, scope, node, node, window, `${number(of)} as v`);
-  const taken = minus ? ` union all ${rowsOf(q, scope, node, minus, window, `-(${number(minus.of)}) as v`)}` : '';
   const filter = (...tests: string[]) => ` filter (where ${and(...tests)})`;
-  return { from: added + taken, tally: sumOf(q, comparison, window, { name: 't', filter, value: 'v' }) };
+  const tally = sumOf(q, comparison, window, { name: 't', filter, value: 'v' });
+  const added = numberOf(q, of, 'sum');
+  if (!minus) return { from: rowsOf(q, scope, node, node, window, `${added} as v`), tally };
+  const taken = numberOf(q, minus.of, 'sum');
+  if (node.unless || minus.unless) {
+    const both = [
+      rowsOf(q, scope, node, node, window, `${added} as v`),
+      rowsOf(q, scope, node, minus, window, `-(${taken}) as v`),
+    ];
+    return { from: both.join(' union all '), tally };
+  }
+  const [isAdded, isTaken] = [matches(q, 'e', node), matches(q, 'e', minus)];
+  const from = `select ${eventColumns(scope)}, e."timestamp",
+      coalesce(case when ${isAdded} then ${added} end, 0) - coalesce(case when ${isTaken} then ${taken} end, 0) as v
+    ${eventsFrom(q, scope, {
+      names: namesOf([node, minus]),
+      where: and(looksAt(window, node), `(${isAdded} or ${isTaken})`),
+      receivedAfter: window.receivedAfter,
+    })}`;
+  // Worked out once an event, not once for each of its uses.
+  return { from: `${from} offset 0`, tally };
 }
