@@ -71,6 +71,16 @@ export async function up(knex: Knex): Promise<void> {
     $$;
     comment on function drop_event_partition is 'Drops a month that holds as many events as were written elsewhere, else leaves it. Fails rather than keep readers waiting for more than two seconds.';
 
+    alter table write_keys add column events_per_minute integer check (events_per_minute > 0);
+    comment on column write_keys.events_per_minute is 'What it may send in a minute where that is not the usual.';
+
+    create table event_quotas (
+      source_id integer primary key,
+      minute timestamptz not null,
+      used bigint not null
+    );
+    comment on table event_quotas is 'What processes have taken of a source''s events of a minute; one row a source, begun anew each minute.';
+
     create view recorded_events as
       select e.id, e.received_at, e."timestamp", e.original_timestamp, e.subject_id, e.source_id, e.counts, e.is_attributable,
              e.message_id, e.type, e.event, e.original_event, e.channel, e.trust, e.anonymous_id, e.claimed_user_id, e.consents,

@@ -1,6 +1,7 @@
 /** Keys by which websites, mini-programs and servers send events. */
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
+import { usualPerMinute } from '../events/quota.ts';
 import { trusts } from '../events/trust.ts';
 import { createWriteKey, listWriteKeys } from '../events/write-keys.ts';
 import { channel, name, source, text } from './fields.ts';
@@ -30,6 +31,12 @@ const settings = {
   catalogue: z
     .record(text(200), trust)
     .meta({ description: 'Least trust an event needs to count, where this key differs from the catalogue.' }),
+  events_per_minute: z
+    .int()
+    .min(1)
+    .max(2_147_483_647)
+    .nullable()
+    .meta({ description: `Events it may send in a minute, over all servers; null: ${usualPerMinute}.` }),
 };
 
 /** Also what `heyi write-key create` takes. */
@@ -39,6 +46,7 @@ export const newWriteKey = z.strictObject({
   origins: settings.origins.default([]),
   channel: channel.optional(),
   catalogue: settings.catalogue.default({}),
+  events_per_minute: settings.events_per_minute.default(null),
 });
 
 const writeKeyBody = z

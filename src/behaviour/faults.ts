@@ -9,6 +9,7 @@ import { parsePath } from './path.ts';
 
 /** What is wrong; the sentences are `segments.faults.*` of the locale files. */
 export const faultCodes = [
+  'aggregate_none',
   'aggregate_two',
   'bad_date',
   'bad_duration',
@@ -16,6 +17,7 @@ export const faultCodes = [
   'bad_moment',
   'bad_path',
   'bad_period',
+  'bad_trait_name',
   'between_order',
   'compares_nothing',
   'empty_list',
@@ -36,6 +38,7 @@ export const faultCodes = [
   'not_scalar',
   'not_text',
   'not_true',
+  'not_two_values',
   'not_version',
   'one_of',
   'only_negated',
@@ -43,6 +46,7 @@ export const faultCodes = [
   'refers_in_ring',
   'refers_to_itself',
   'starts_with_no',
+  'taken_trait',
   'text_too_long',
   'too_deep',
   'too_large',

@@ -2,7 +2,7 @@
  * The part of the definition language that asks what a person did: conditions on one event, aggregates over a window, sequences,
  * and the same for one value of a path. Types only; what each means is contract section 5 and docs/decisions/0021.
  *
- * The folder owns questions about events and their two evaluators, over events in hand and in SQL. It leaves the tree of all/any/not,
+ * The folder owns questions about events, values worked out of them, and the two evaluators of both, over events in hand and in SQL. It leaves the tree of all/any/not,
  * traits and consents to segments/, and what a computed trait is called to profiles/.
  */
 import type { Trust } from '../events/trust.ts';
@@ -71,6 +71,25 @@ export type PerNode = { per: Path; all: (EventNode | { not: EventNode } | Sequen
 
 /** Questions that events alone answer. */
 export type BehaviourNode = EventNode | SequenceNode | PerNode;
+
+type Of = { of: Path };
+/** A value instead of a yes or no: one aggregate over the matches in the window. `first` and `last` of nothing but `true` are moments. */
+export type ValueNode = Match &
+  Window & {
+    count?: true;
+    days?: true;
+    first?: true | Of;
+    last?: true | Of;
+    distinct?: Of;
+    most_frequent?: Of;
+    avg?: Of;
+    min?: Of;
+    max?: Of;
+    sum?: Of & { minus?: Match & Of };
+  };
+/** The first divided by the second. Both are numbers. */
+export type RatioNode = { ratio: [ValueNode, ValueNode] };
+export type ComputedNode = ValueNode | RatioNode;
 
 /** An event that counts, as a question sees it. */
 export type BehaviourEvent = {

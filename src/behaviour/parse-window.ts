@@ -1,4 +1,5 @@
 /** Windows, read from JSON. */
+import { isTimeZone } from './calendar.ts';
 import { parseDuration } from './duration.ts';
 import {
   type Fields,
@@ -71,4 +72,12 @@ function readMoment(reading: Reading, place: Place): string {
   if (typeof json === 'string' && parseMoment(json) !== null) return json;
   fault(reading, place, 'bad_moment');
   return '';
+}
+
+export const usualTimeZone = 'Asia/Shanghai';
+
+export function readTimeZone(reading: Reading, place: Place): string {
+  if (typeof place.json === 'string' && isTimeZone(place.json)) return place.json;
+  fault(reading, place, 'unknown_time_zone');
+  return usualTimeZone;
 }

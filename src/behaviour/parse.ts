@@ -75,19 +75,20 @@ function readAggregateOf(
   place: Place,
   fields: Fields,
 ): AggregateOf & { minus?: Match & { of: string } } {
-  const { minus } = fields;
-  const subtracted = minus && fieldsOf(reading, minus, ['of', ...matchFields]);
   return given({
     of: readOf(reading, place, fields),
-    minus:
-      minus && subtracted
-        ? { ...readMatch(reading, minus, subtracted), of: readOf(reading, minus, subtracted) }
-        : undefined,
+    minus: fields.minus && readMinus(reading, fields.minus),
     ...readComparison(reading, place, fields),
   });
 }
 
-function readOf(reading: Reading, place: Place, fields: Fields): string {
+/** What a sum has taken off. */
+export function readMinus(reading: Reading, place: Place): (Match & { of: string }) | undefined {
+  const fields = fieldsOf(reading, place, ['of', ...matchFields]);
+  return fields ? { ...readMatch(reading, place, fields), of: readOf(reading, place, fields) } : undefined;
+}
+
+export function readOf(reading: Reading, place: Place, fields: Fields): string {
   const of = needed(reading, place, fields, 'of');
   return of ? readPath(reading, of) : '';
 }

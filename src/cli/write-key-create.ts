@@ -18,6 +18,7 @@ export const writeKeyCreate: Command = {
     name: { type: 'string', help: 'what staff read in lists', required: true },
     client: { type: 'string', multiple: true, help: 'client_id whose tokens the key speaks for; may be repeated' },
     origin: { type: 'string', multiple: true, help: 'website that may use it from a browser; may be repeated' },
+    'per-minute': { type: 'string', help: 'events it may send in a minute, when not the usual 60000' },
     channel: { type: 'string', help: 'channel of events that name none: website, miniprogram, app, …' },
   },
   async run(values) {
@@ -36,10 +37,11 @@ export const writeKeyCreate: Command = {
 };
 
 /** As strict as the API, and in the words of the options. */
-function check({ kind, name, client, origin, channel }: Values) {
-  const wanted = newWriteKey.safeParse({ kind, name, client_ids: client, origins: origin, channel });
+function check({ kind, name, client, origin, channel, 'per-minute': perMinute }: Values) {
+  const events_per_minute = perMinute === undefined ? undefined : Number(perMinute);
+  const wanted = newWriteKey.safeParse({ kind, name, client_ids: client, origins: origin, channel, events_per_minute });
   if (wanted.success) return wanted.data;
-  const option: Record<string, string> = { client_ids: 'client', origins: 'origin' };
+  const option: Record<string, string> = { client_ids: 'client', origins: 'origin', events_per_minute: 'per-minute' };
   const fields = wanted.error.issues.map(({ path: [field, at], message }) => {
     const given = at === undefined ? '' : ` (number ${Number(at) + 1})`;
     return [`--${option[String(field)] ?? String(field)}${given}`, message] as const;

@@ -15,6 +15,7 @@ import { catalogueReader } from './catalogue.ts';
 import { allowOrigin, refuseForeignOrigin } from './cors.ts';
 import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, takeIn } from './intake.ts';
 import type { KeyOf } from './people.ts';
+import { createQuota } from './quota.ts';
 import { type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
 import { writeKeyReader } from './write-keys.ts';
 
@@ -62,6 +63,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
   const readCatalogue = catalogueReader(dependencies);
   const services = { ...dependencies, writeKeys, readCatalogue, inTurn: inTurn(bindsAtOnce) };
   const admission = createAdmission(room);
+  const quota = createQuota(dependencies);
   return {
     publicUrl: dependencies.publicUrl,
     allowOrigin: allowOrigin(writeKeys),
@@ -74,6 +76,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
         refuseForeignOrigin(ctx, speaker);
         if (batch.items.length > mostEvents)
           throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
+        await quota.spend(speaker, batch.items.length);
         return takeIn(services, speaker, batch);
       }),
   };

@@ -6,9 +6,13 @@ import { scrub } from '../log.ts';
 const personalField = /^(?:phone|phone_?number|mobile|tel|telephone|e_?mail|id_?card|id_?number)$/i;
 const address = /[\w.+-]+@[\w-]+(?:\.[\w-]+)+/g;
 
+export function isPersonalField(name: string): boolean {
+  return personalField.test(name);
+}
+
 /** The same object unless a field of a personal name holds something. */
 export function maskPersonal(fields: Record<string, unknown>): Record<string, unknown> {
-  const personal = Object.keys(fields).filter((name) => personalField.test(name) && fields[name] != null);
+  const personal = Object.keys(fields).filter((name) => isPersonalField(name) && fields[name] != null);
   if (!personal.length) return fields;
   return { ...fields, ...Object.fromEntries(personal.map((name) => [name, mask(fields[name])])) };
 }

@@ -9,12 +9,14 @@
  */
 import { fail } from '../errors.ts';
 import type { CatalogueOverride } from './catalogue.ts';
+import { usualPerMinute } from './quota.ts';
 import type { WriteKeys } from './write-keys.ts';
 
 type Source = {
   /** Message ids are unique within it. */
   source_id: number;
   catalogue: CatalogueOverride;
+  events_per_minute: number;
   /** Of events that name none. */
   channel: string;
   /** Websites that may speak so; empty when none is registered. */
@@ -55,6 +57,7 @@ export async function speakerOfKey({ writeKeys }: Pick<Services, 'writeKeys'>, k
   const known = typeof key === 'string' && key !== '' ? await writeKeys.find(key) : undefined;
   if (!known) throw fail('unknown_write_key');
   const { id: source_id, catalogue, origins, client_ids } = known;
-  const source = { source_id, catalogue, origins, channel: known.channel ?? 'server' };
+  const events_per_minute = known.events_per_minute ?? usualPerMinute;
+  const source = { source_id, catalogue, events_per_minute, origins, channel: known.channel ?? 'server' };
   return known.kind === 'server' ? { kind: 'server', ...source } : { kind: 'client', client_ids, ...source };
 }

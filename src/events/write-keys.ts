@@ -10,6 +10,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import type { Seal } from '../seal.ts';
 import type { CatalogueOverride } from './catalogue.ts';
+import { usualPerMinute } from './quota.ts';
 import { remembering } from './remembering.ts';
 import type { Trust } from './trust.ts';
 
@@ -22,6 +23,8 @@ export type WriteKey = {
   origins: string[];
   channel: string | null;
   catalogue: CatalogueOverride;
+  /** Null: the usual. */
+  events_per_minute: number | null;
   is_enabled: boolean;
   source: 'operator' | 'sandbox';
   created_at: Date;
@@ -36,6 +39,7 @@ export type NewWriteKey = {
   origins?: string[] | undefined;
   channel?: string | null | undefined;
   catalogue?: Record<string, Trust> | undefined;
+  events_per_minute?: number | null | undefined;
   source?: WriteKey['source'] | undefined;
 };
 
@@ -47,6 +51,7 @@ const columns = [
   'origins',
   'channel',
   'catalogue',
+  'events_per_minute',
   'is_enabled',
   'source',
   'created_at',
@@ -67,6 +72,7 @@ export async function createWriteKey(
     origins: wanted.origins ?? [],
     channel: wanted.channel ?? null,
     catalogue: JSON.stringify(wanted.catalogue ?? {}),
+    events_per_minute: wanted.events_per_minute ?? null,
     source: wanted.source ?? 'operator',
     is_enabled: true,
   };
@@ -83,8 +89,14 @@ export async function disableSandboxWriteKeys(db: Knex): Promise<void> {
   await db('write_keys').where({ source: 'sandbox' }).update({ is_enabled: false });
 }
 
-/** What a client's people's tokens may do besides: its keys' catalogue and channel hold for them too. */
-export type TokenSource = { id: number; channel: string | null; catalogue: CatalogueOverride; origins: string[] };
+/** What a client's people's tokens may do besides: its keys' catalogue, channel and quota hold for them too. */
+export type TokenSource = {
+  id: number;
+  channel: string | null;
+  catalogue: CatalogueOverride;
+  events_per_minute: number;
+  origins: string[];
+};
 
 export type WriteKeys = {
   find(key: string): Promise<WriteKey | undefined>;
@@ -126,6 +138,7 @@ async function readTokenSource(db: Database, client_id: string): Promise<TokenSo
     id,
     channel: keys.find(({ channel }) => channel)?.channel ?? null,
     catalogue: Object.fromEntries(keys.flatMap(({ catalogue }) => Object.entries(catalogue))),
+    events_per_minute: keys.find((key) => key.events_per_minute)?.events_per_minute ?? usualPerMinute,
     origins: keys.flatMap(({ origins }) => origins),
   };
 }

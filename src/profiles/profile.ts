@@ -11,6 +11,7 @@
 import type { Knex } from 'knex';
 import { hasAgreed } from '../consent/consent.ts';
 import type { Activity } from '../events/activity.ts';
+import { keepDeclared } from './declared.ts';
 import { addCounts, type Count, readCounts } from './store.ts';
 
 export type ChannelProfile = {
@@ -62,7 +63,8 @@ function seen(counts: Count[]): { first_seen_at: string | null; last_seen_at: st
   };
 }
 
-/** Folds what was recorded into the kept numbers, in the transaction that takes it out of what is pending. */
+/** Folds what was recorded into what is kept, in the transaction that takes it out of what is pending. */
 export async function keepActivity(trx: Knex.Transaction, sums: Activity[]): Promise<void> {
   await addCounts(trx, sums);
+  await keepDeclared(trx, sums);
 }

@@ -14,8 +14,9 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import type { Logger } from '../log.ts';
 import { publish } from '../outbox.ts';
+import type { Segment } from './definition.ts';
 import { stopRounds } from './queue.ts';
-import { readDefinitionsByKey, segmentsIn } from './rules.ts';
+import { readReferences, readTagging, referencesIn } from './rules.ts';
 import { compileToSql } from './sql.ts';
 import { copyBuilt, countChanges, deleteBuildStates, fillBuilt, forgetBuilt, replaceBuild } from './state-store.ts';
 import {
@@ -24,8 +25,8 @@ import {
   finishBuild,
   lockBuilding,
   lockSegment,
+  newestDefinitions,
   raiseRevision,
-  readDefinitions,
   retireBuild,
   takeBuild,
   updateSegment,
@@ -61,8 +62,7 @@ async function make({ db, clock, log }: BuildServices, build: AskedBuild): Promi
   const began = performance.now();
   const at = clock.now();
   await emptyBuild(db, build.id);
-  const segmentOf = await readDefinitionsByKey(db);
-  await fillBuilt(db, build.id, compileToSql(build.definition, { at, segmentOf }));
+  await fillBuilt(db, build.id, compileToSql(build.definition, { at, ...(await readReferences(db)) }));
   await copyBuilt(db, build.id, at);
   const took_ms = Math.round(performance.now() - began);
   const old_id = await putInPlace(db, build, { at, took_ms, published_at: clock.now() });
@@ -103,16 +103,21 @@ async function putInPlace(
     await countChanges(trx, published_at, [{ segment_id, entered: counts.entered, exited: counts.exited }]);
     // One message, not one a person: who they are is in the log, under this version.
     await publish(trx, { topic: 'segment.built', payload: { segment: build.key, version, ...counts } });
-    await rebuildDependants(trx, build.key, published_at);
+    const tagging = await readTagging(trx);
+    await rebuildReaders(trx, (definition) => referencesIn(definition, tagging).segments.has(build.key), published_at);
     return old_id;
   });
 }
 
-/** Segments that look through this one ask another question now. */
-async function rebuildDependants(trx: Knex.Transaction, key: string, at: Date): Promise<void> {
-  for (const { key: dependant, kind, definition } of await readDefinitions(trx)) {
-    if (kind !== 'rule' || !segmentsIn(definition).has(key)) continue;
-    const segment = await lockSegment(trx, dependant);
+/** Asks for all segments to be built again that read what has become another: a segment, a trait, a tag. */
+export async function rebuildReaders(
+  trx: Knex.Transaction,
+  reads: (definition: Segment) => boolean,
+  at: Date,
+): Promise<void> {
+  for (const { key, kind, definition } of await newestDefinitions(trx)) {
+    if (kind !== 'rule' || !reads(definition)) continue;
+    const segment = await lockSegment(trx, key);
     if (segment?.status === 'active') await askForBuild(trx, segment.id, segment.version, at);
   }
 }

@@ -5,10 +5,11 @@
 import { hash } from 'node:crypto';
 import { allOf, always, anyOf, earliest, notOf } from '../behaviour/answer.ts';
 import { compileBehaviour } from '../behaviour/evaluate.ts';
-import { type Facts, factsOf } from '../behaviour/facts.ts';
+import { type Facts, factsOf, remembered } from '../behaviour/facts.ts';
 import type { Answer, BehaviourNode, Scalar } from '../behaviour/language.ts';
 import { byText } from '../behaviour/per.ts';
 import { type Account, mostValues, type Question } from '../behaviour/question.ts';
+import type { ComputedTrait } from '../profiles/computed.ts';
 import type { HasNode, Node, Segment, TraitNode } from './definition.ts';
 import type { Person } from './person.ts';
 import { compileTrait } from './traits.ts';
@@ -31,8 +32,8 @@ export type CompiledSegment = {
   /** The same within an evaluation that other segments share. */
   evaluateIn(evaluation: Evaluation): Membership;
   barOf(person: Person): Bar | null;
-  /** What the definition reads: all its questions about events, names of traits, keys of segments. */
-  reads: { questions: Question[]; traits: string[]; segments: string[] };
+  /** What the definition reads: all it asks of events, names of traits and tags, keys of segments. */
+  reads: { questions: Pick<Question, 'matchers' | 'since'>[]; traits: string[]; tags: string[]; segments: string[] };
 };
 
 export type Evaluation = {
@@ -62,12 +63,19 @@ export type Clause = {
 export type CompileOptions = {
   /** The segment in force under a key; undefined for a manual one, whose members the person knows of. */
   segmentOf(key: string): CompiledSegment | undefined;
+  /** A trait that is worked out of events; undefined for a declared one, which the person knows of. */
+  traitOf?: (name: string) => Pick<ComputedTrait, 'question'> | undefined;
+  /** Keys of the segments whose members carry the tag. */
+  segmentsTagging?: (tag: string) => string[];
 };
 
 /** @param segment validated */
-export function compileSegment(segment: Segment, { segmentOf }: CompileOptions): CompiledSegment {
+export function compileSegment(
+  segment: Segment,
+  { segmentOf, traitOf: computedOf = () => undefined, segmentsTagging = () => [] }: CompileOptions,
+): CompiledSegment {
   const { purpose, tz } = segment;
-  const reads: CompiledSegment['reads'] = { questions: [], traits: [], segments: [] };
+  const reads: CompiledSegment['reads'] = { questions: [], traits: [], tags: [], segments: [] };
   const pers: Question[] = [];
 
   function compile(node: Node, path: string, isNegated: boolean): Clause {
@@ -101,25 +109,37 @@ export function compileSegment(segment: Segment, { segmentOf }: CompileOptions):
   function trait(node: TraitNode): Pick<Clause, 'answer' | 'account'> {
     const test = compileTrait(node, tz);
     reads.traits.push(node.trait);
+    const question = computedOf(node.trait)?.question;
+    if (question) reads.questions.push(question);
+    const valueIn = (evaluation: Evaluation) => {
+      if (!question) return traitOf(node.trait, tz, evaluation);
+      const { facts } = factsFor(purpose, evaluation);
+      return remembered(facts, `computed ${question.key}`, () => question.value(facts, evaluation.at));
+    };
     return {
       answer: (evaluation) => {
-        const { value, dueAt } = traitOf(node.trait, tz, evaluation);
+        const { value, dueAt } = valueIn(evaluation);
         const answer = test(value, evaluation.at);
         return { holds: answer.holds, dueAt: earliest(answer.dueAt, dueAt) };
       },
-      account: (evaluation) => ({ observed: traitOf(node.trait, tz, evaluation).value ?? null }),
+      account: (evaluation) => ({ observed: valueIn(evaluation).value ?? null }),
     };
   }
   function has(node: HasNode): Clause['answer'] {
-    if ('segment' in node) {
-      reads.segments.push(node.segment);
-      return (evaluation) => {
-        const other = segmentOf(node.segment);
-        return other ? standingOf(other, evaluation) : plain(evaluation.person.lists.has(node.segment));
-      };
-    }
+    if ('segment' in node) return memberOf(node.segment);
     const test = compileHas(node);
-    return ({ person }) => plain(test(person));
+    const given: Clause['answer'] = ({ person }) => plain(test(person));
+    if (!('tag' in node)) return given;
+    reads.tags.push(node.tag);
+    const ways = [given, ...segmentsTagging(node.tag).map(memberOf)];
+    return (evaluation) => anyOf(ways.map((answer) => answer(evaluation)));
+  }
+  function memberOf(key: string): Clause['answer'] {
+    reads.segments.push(key);
+    return (evaluation) => {
+      const other = segmentOf(key);
+      return other ? standingOf(other, evaluation) : plain(evaluation.person.lists.has(key));
+    };
   }
 
   const compiled: CompiledSegment = {

@@ -7,7 +7,7 @@ import { type Explanation, explain } from './explain.ts';
 import { needsOf } from './needs.ts';
 import { readPeople } from './people.ts';
 import { standingSubs } from './queue.ts';
-import { compileThrough, readDefinitionsByKey } from './rules.ts';
+import { compileThrough, readReferences } from './rules.ts';
 import {
   type ChangeRow,
   type Matched,
@@ -74,10 +74,10 @@ export async function explainMembership(
   const sub = (await standingSubs(db, [requested])).get(requested);
   const definition = (await readDefinitions(db)).find((known) => known.key === key)?.definition;
   if (sub === undefined || !definition) throw fail('not_found');
-  const segmentOf = compileThrough(await readDefinitionsByKey(db));
-  const compiled = compileSegment(definition, { segmentOf });
+  const through = compileThrough(await readReferences(db));
+  const compiled = compileSegment(definition, through);
   const at = clock.now().getTime();
-  const person = (await readPeople(db, [sub], needsOf([compiled], at, { segmentOf }))).get(sub);
+  const person = (await readPeople(db, [sub], needsOf([compiled], at, through))).get(sub);
   if (!person) throw fail('not_found');
   const state = (await readStates(db, [sub])).find(({ build_id }) => build_id === row.live_build_id);
   const { isMember, matched } = compiled.evaluate(person, at);

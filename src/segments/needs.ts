@@ -10,7 +10,11 @@ export type Needs = {
 };
 
 /** The events that have to be known of a person, those of the segments referred to included. @param at milliseconds since 1970 */
-export function needsOf(segments: Iterable<CompiledSegment>, at: number, { segmentOf }: CompileOptions): Needs {
+export function needsOf(
+  segments: Iterable<CompiledSegment>,
+  at: number,
+  { segmentOf }: Pick<CompileOptions, 'segmentOf'>,
+): Needs {
   const questions = [...withReferences(segments, segmentOf)].flatMap(({ reads }) => reads.questions);
   const names = questions
     .flatMap(({ matchers }) => matchers)
@@ -26,7 +30,7 @@ export function needsOf(segments: Iterable<CompiledSegment>, at: number, { segme
 export function isTouchedBy(
   segment: CompiledSegment,
   { event, channel }: { event: string; channel: string },
-  { segmentOf }: CompileOptions,
+  { segmentOf }: Pick<CompileOptions, 'segmentOf'>,
 ): boolean {
   return [...withReferences([segment], segmentOf)].some(({ reads }) =>
     reads.questions.some(({ matchers }) => matchers.some((matcher) => matcher.isTouchedBy(event, channel))),

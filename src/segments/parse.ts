@@ -1,5 +1,4 @@
 /** A segment read from JSON: every fault at once, and what is right in one form. Contract section 5, docs/decisions/0021. */
-import { isTimeZone } from '../behaviour/calendar.ts';
 import {
   deeper,
   enter,
@@ -17,15 +16,15 @@ import {
   readText,
   startReading,
 } from '../behaviour/faults.ts';
+import { measure } from '../behaviour/measure.ts';
 import { behaviourFields, readBehaviour } from '../behaviour/parse.ts';
+import { readTimeZone, usualTimeZone } from '../behaviour/parse-window.ts';
 import { purposes } from '../consent/consent.ts';
 import type { Translate } from '../http/i18n.ts';
 import type { HasNode, Node, Segment } from './definition.ts';
-import { measure } from './measure.ts';
 import { readTrait, traitFields } from './parse-trait.ts';
 
 export const segmentPurposes = ['service', ...Object.keys(purposes)];
-const usualTimeZone = 'Asia/Shanghai';
 
 export type ParseOptions = {
   /** Our name for an event, whatever the sender calls it. */
@@ -72,12 +71,6 @@ function readKey(reading: Reading, place: Place): string {
   if (typeof place.json === 'string' && /^[a-z0-9][a-z0-9_-]{0,99}$/.test(place.json)) return place.json;
   fault(reading, place, 'bad_key');
   return '';
-}
-
-function readTimeZone(reading: Reading, place: Place): string {
-  if (typeof place.json === 'string' && isTimeZone(place.json)) return place.json;
-  fault(reading, place, 'unknown_time_zone');
-  return usualTimeZone;
 }
 
 type NodeOptions = ParseOptions & { own: string };

@@ -1,7 +1,7 @@
 /** How many a definition would hold, before it is one. */
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
-import { readDefinitionsByKey } from './rules.ts';
+import { readReferences } from './rules.ts';
 import { checked, type SegmentServices } from './segment.ts';
 import { compileToSql, previewSql } from './sql.ts';
 import type { Matched } from './state-store.ts';
@@ -15,7 +15,7 @@ const sampled = 10;
 export async function previewSegment(services: SegmentServices & { db: Database }, json: unknown): Promise<Preview> {
   const { db, clock } = services;
   const segment = await checked(db, services, json);
-  const compiled = compileToSql(segment, { at: clock.now(), segmentOf: await readDefinitionsByKey(db) });
+  const compiled = compileToSql(segment, { at: clock.now(), ...(await readReferences(db)) });
   try {
     const { count, sample } = await previewSql(db, compiled, { sample: sampled, timeout });
     return { count, sample: sample.map(({ subject_id: sub, matched }) => ({ sub, ...(matched && { matched }) })) };

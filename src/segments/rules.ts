@@ -1,10 +1,12 @@
 /** The definitions in force, compiled once and kept until one of them changes. */
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
+import { type ComputedTrait, readComputedTraits } from '../profiles/computed.ts';
 import type { Segment } from './definition.ts';
-import { type CompiledSegment, compileSegment } from './evaluate.ts';
+import { type CompiledSegment, type CompileOptions, compileSegment } from './evaluate.ts';
 import { isTouchedBy, type Needs, needsOf } from './needs.ts';
 import { type BuildRow, readBuilds, readDefinitions, readRevision } from './store.ts';
+import { readTagRules } from './tag-rule-store.ts';
 
 /** A build that is kept up to date with every event. */
 export type Rule = Omit<BuildRow, 'definition'> & { compiled: CompiledSegment };
@@ -31,12 +33,11 @@ export function createRulesReader({ log }: { log: Logger }): RulesReader {
 }
 
 async function compileRules(db: Knex, revision: number, log: Logger): Promise<Rules> {
-  const definitionOf = await readDefinitionsByKey(db);
-  const segmentOf = compileThrough(definitionOf);
+  const through = compileThrough(await readReferences(db));
   const byBuild = new Map<number, Rule>();
   for (const { definition, ...build } of await readBuilds(db)) {
     try {
-      byBuild.set(build.build_id, { ...build, compiled: compileSegment(definition, { segmentOf }) });
+      byBuild.set(build.build_id, { ...build, compiled: compileSegment(definition, through) });
     } catch (error) {
       // Checked when it was written: only a fault of ours comes here, and it must not stop the others.
       log.error({ err: error, segment: build.segment_key }, 'segments: a definition cannot be evaluated');
@@ -50,7 +51,7 @@ async function compileRules(db: Knex, revision: number, log: Logger): Promise<Ru
       const key = `${channel} ${event}`;
       const known =
         touched.get(key) ??
-        [...byBuild.values()].filter(({ compiled }) => isTouchedBy(compiled, { event, channel }, { segmentOf }));
+        [...byBuild.values()].filter(({ compiled }) => isTouchedBy(compiled, { event, channel }, through));
       // Names are the sender's: a flood of new ones must not fill the memory.
       if (touched.size < 10_000) touched.set(key, known);
       return known;
@@ -59,34 +60,57 @@ async function compileRules(db: Knex, revision: number, log: Logger): Promise<Ru
       needsOf(
         [...rules].map(({ compiled }) => compiled),
         at,
-        { segmentOf },
+        through,
       ),
   };
 }
 
-/** The definition in force by key; undefined of a list, whose members people know of. */
-export async function readDefinitionsByKey(db: Knex): Promise<(key: string) => Segment | undefined> {
-  const rules = (await readDefinitions(db)).filter(({ kind }) => kind === 'rule');
-  const definitions = new Map(rules.map(({ key, definition }) => [key, definition]));
-  return (key) => definitions.get(key);
+/** What definitions refer to, as it is in force. */
+export type References = {
+  /** Undefined of a list, whose members people know of. */
+  segmentOf(key: string): Segment | undefined;
+  /** Undefined of a declared trait. */
+  traitOf(name: string): ComputedTrait | undefined;
+  segmentsTagging(tag: string): string[];
+};
+
+export async function readReferences(db: Knex): Promise<References> {
+  const rows = await readDefinitions(db);
+  const traits = await readComputedTraits(db);
+  const segmentsTagging = await readTagging(db);
+  const definitions = new Map(rows.filter(({ kind }) => kind === 'rule').map((row) => [row.key, row.definition]));
+  return {
+    segmentOf: (key) => definitions.get(key),
+    traitOf: (name) => traits.get(name),
+    segmentsTagging,
+  };
 }
 
-/** Each compiled once, when the first definition looks through it. */
-export function compileThrough(
-  definitionOf: (key: string) => Segment | undefined,
-): (key: string) => CompiledSegment | undefined {
+/** By which segments a tag is carried. */
+export async function readTagging(db: Knex): Promise<(tag: string) => string[]> {
+  const rules = Map.groupBy(await readTagRules(db), ({ tag }) => tag);
+  return (tag) => rules.get(tag)?.map(({ segment }) => segment) ?? [];
+}
+
+/** Each definition compiled once, when the first one looks through it. */
+export function compileThrough({ segmentOf: definitionOf, ...references }: References): CompileOptions {
   const compiled = new Map<string, CompiledSegment>();
   const segmentOf = (key: string) => {
     const definition = definitionOf(key);
     if (!definition || compiled.has(key)) return compiled.get(key);
-    const made = compileSegment(definition, { segmentOf });
+    const made = compileSegment(definition, through);
     compiled.set(key, made);
     return made;
   };
-  return segmentOf;
+  const through = { ...references, segmentOf };
+  return through;
 }
 
-/** The keys of the segments that a definition looks through. */
-export function segmentsIn(definition: Segment): Set<string> {
-  return new Set(compileSegment(definition, { segmentOf: () => undefined }).reads.segments);
+/** What a definition looks at besides events: names of traits and tags, keys of segments (those that give one of the tags among them). */
+export function referencesIn(
+  definition: Segment,
+  segmentsTagging: References['segmentsTagging'],
+): Record<'traits' | 'tags' | 'segments', Set<string>> {
+  const { reads } = compileSegment(definition, { segmentOf: () => undefined, segmentsTagging });
+  return { traits: new Set(reads.traits), tags: new Set(reads.tags), segments: new Set(reads.segments) };
 }

@@ -12,7 +12,7 @@ import { publish } from '../outbox.ts';
 import type { Segment } from './definition.ts';
 import { parseSegment, sentenceOf } from './parse.ts';
 import { standingSubs, stopRounds } from './queue.ts';
-import { segmentsIn } from './rules.ts';
+import { type References, readTagging, referencesIn } from './rules.ts';
 import { countChanges, currentSizes, deleteBuildStates, replaceBuild, stopClock } from './state-store.ts';
 import {
   addToList,
@@ -33,6 +33,7 @@ import {
   updateSegment,
   type VersionRow,
 } from './store.ts';
+import { readTagRules } from './tag-rule-store.ts';
 
 export type SegmentServices = {
   clock: Clock;
@@ -60,28 +61,37 @@ export async function checkDefinition(
   { readCatalogue }: Pick<SegmentServices, 'readCatalogue'>,
   json: unknown,
 ): Promise<{ segment: Segment } | { faults: Fault[] }> {
-  const [{ canonicalName }, known] = await Promise.all([readCatalogue(), newestDefinitions(db)]);
-  const parsed = parseSegment(json, { canonicalName, segmentKeys: new Set(known.map(({ key }) => key)) });
+  const { canonicalName } = await readCatalogue();
+  const known = await newestDefinitions(db);
+  const tagging = await readTagging(db);
+  const parsed = parseSegment(json, { canonicalName, segmentKeys: new Set(known.map(({ key }) => key)), isTrait });
   if ('faults' in parsed) return parsed;
-  const ring = ringThrough(parsed.segment, new Map(known.map(({ key, definition }) => [key, definition])));
+  const ring = ringThrough(parsed.segment, new Map(known.map(({ key, definition }) => [key, definition])), tagging);
   return ring ? { faults: [{ path: 'where', code: 'refers_in_ring', values: { ring: ring.join(' → ') } }] } : parsed;
 }
 
+/** Declared ones are an open list. Signing in is nothing that segments hear of. */
+const isTrait = (name: string) => name !== 'last_sign_in_at';
+
 /** The way from this segment through others back to itself. */
-function ringThrough(segment: Segment, others: Map<string, Segment>): string[] | undefined {
+export function ringThrough(
+  segment: Segment,
+  others: Map<string, Segment>,
+  tagging: References['segmentsTagging'],
+): string[] | undefined {
   const seen = new Set<string>();
   const walk = (key: string, way: string[]): string[] | undefined => {
     if (key === segment.key) return [...way, key];
     if (seen.has(key)) return undefined;
     seen.add(key);
     const next = others.get(key);
-    for (const through of next ? segmentsIn(next) : []) {
+    for (const through of next ? referencesIn(next, tagging).segments : []) {
       const found = walk(through, [...way, key]);
       if (found) return found;
     }
     return undefined;
   };
-  for (const through of segmentsIn(segment)) {
+  for (const through of referencesIn(segment, tagging).segments) {
     const found = walk(through, [segment.key]);
     if (found) return found;
   }
@@ -195,9 +205,12 @@ export async function resumeSegment(trx: Knex.Transaction, { clock }: SegmentSer
 export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
   await stopRounds(trx);
   const row = await standing(trx, key);
+  const tagging = await readTagging(trx);
   const through = (await newestDefinitions(trx)).find(
-    (other) => other.key !== key && segmentsIn(other.definition).has(key),
+    (other) => other.key !== key && referencesIn(other.definition, tagging).segments.has(key),
   );
+  const [rule] = (await readTagRules(trx)).filter(({ segment }) => segment === key);
+  if (rule) throw fail('conflict', { message: `The tag "${rule.tag}" is given by this segment.` });
   if (through) throw fail('conflict', { message: `The segment "${through.key}" asks for this one.` });
   const { id: segment_id, version, live_build_id: old_id } = row;
   const at = clock.now();

@@ -8,15 +8,19 @@ import { firstValues } from '../behaviour/sql/per.ts';
 import { allOf, negatedUnit, type Term, togetherUnit, type Unit } from '../behaviour/sql/relations.ts';
 import { createStatement, never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
 import { behaviourTerm } from '../behaviour/sql.ts';
-import type { HasNode, Node, Segment } from './definition.ts';
+import type { ComputedTrait } from '../profiles/computed.ts';
+import type { HasNode, Node, Segment, TraitNode } from './definition.ts';
 import { hasUnit, listUnit, mayBe, nobody } from './facts-sql.ts';
-import { declaredTrait, type TraitSource, traitUnit } from './trait-sql.ts';
+import { declaredTrait, traitUnit } from './trait-sql.ts';
 
 export type SqlOptions = {
   at: Date;
   /** The definition in force under a key; undefined for a list. */
   segmentOf(key: string): Segment | undefined;
-  traitOf?: TraitSource;
+  /** A trait that is worked out of events; undefined for a declared one. */
+  traitOf?: (name: string) => Pick<ComputedTrait, 'question' | 'sql'> | undefined;
+  /** Keys of the segments whose members carry the tag. */
+  segmentsTagging?: (tag: string) => string[];
 };
 export type CompiledSql = { sql: string; bindings: Record<string, unknown> };
 
@@ -115,17 +119,35 @@ function standing(
       };
       return [negatedUnit(q, { ...unit, relation })];
     }
-    const unit = 'trait' in node ? traitUnit(q, node, options.traitOf ?? declaredTrait) : unitOf(node);
+    const unit = 'trait' in node ? unitOfTrait(node) : unitOf(node);
     return [isNegated ? negatedUnit(q, unit) : unit];
   }
   function keepPer({ per }: PerNode, { name }: Relation): void {
     pers.push({ path: per, name });
   }
   function unitOf(node: HasNode): Unit {
-    if (!('segment' in node)) return hasUnit(q, node);
-    const other = options.segmentOf(node.segment);
-    if (!other) return listUnit(q, node.segment);
-    if (node.segment === segment.key || above.includes(node.segment)) return nobody(q);
+    if ('segment' in node) return memberUnit(node.segment);
+    const given = hasUnit(q, node);
+    const tagging = 'tag' in node ? (options.segmentsTagging?.(node.tag) ?? []) : [];
+    if (!tagging.length) return given;
+    const ways = [given, ...tagging.map(memberUnit)];
+    return negatedUnit(
+      q,
+      togetherUnit(
+        q,
+        ways.map((way) => negatedUnit(q, way)),
+      ),
+    );
+  }
+  function unitOfTrait(node: TraitNode): Unit {
+    const computed = options.traitOf?.(node.trait);
+    const source = computed && { sql: computed.sql, onNothing: computed.question.onNothing };
+    return traitUnit(q, node, source ?? declaredTrait(node.trait));
+  }
+  function memberUnit(key: string): Unit {
+    const other = options.segmentOf(key);
+    if (!other) return listUnit(q, key);
+    if (key === segment.key || above.includes(key)) return nobody(q);
     return {
       otherwise: false,
       reach: 0,

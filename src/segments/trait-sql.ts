@@ -1,23 +1,29 @@
 /** What a Trait node says of everybody's values. A date is read from text that was looked at first, so that nothing raises. */
 import { calendarOf, dateOfDay, firstDay, periodOfDay } from '../behaviour/calendar.ts';
 import { day, lengthOf } from '../behaviour/duration.ts';
-import type { CalendarUnit } from '../behaviour/language.ts';
+import type { CalendarUnit, Scalar } from '../behaviour/language.ts';
 import { instantOf } from '../behaviour/moment.ts';
+import type { ComputedSql } from '../behaviour/sql/computed.ts';
 import { comparators, valueHolds } from '../behaviour/sql/conditions.ts';
 import type { Unit } from '../behaviour/sql/relations.ts';
-import { never, type Scope, type Statement } from '../behaviour/sql/statement.ts';
+import { never, type Statement } from '../behaviour/sql/statement.ts';
 import { isThere } from '../behaviour/sql/values.ts';
 import { moment, span } from '../behaviour/sql/windows.ts';
 import type { TraitNode } from './definition.ts';
+import { compileTrait } from './traits.ts';
 
-/** SQL that selects subject_id, value (JSON) and due (infinity: never another by time alone), each subject once, of a trait. */
-export type TraitSource = (q: Statement, name: string, scope: Scope) => string;
+/** Where the values of a trait come from, and what it is of whoever has no row there. */
+export type TraitSource = { sql: ComputedSql; onNothing: Scalar | null };
 
-export const declaredTrait: TraitSource = (q, name) =>
-  `select subject_id, value, ${never} as due from current_traits where name = ${q.param(name, 'text')}`;
+export function declaredTrait(name: string): TraitSource {
+  return {
+    sql: (q) => `select subject_id, value, ${never} as due from current_traits where name = ${q.param(name, 'text')}`,
+    onNothing: null,
+  };
+}
 
-export function traitUnit(q: Statement, node: TraitNode, traitOf: TraitSource): Unit {
-  const otherwise = node.op === 'exists' && node.value === false;
+export function traitUnit(q: Statement, node: TraitNode, { sql, onNothing }: TraitSource): Unit {
+  const otherwise = compileTrait(node, q.tz)(onNothing, q.at.getTime()).holds;
   return {
     otherwise,
     // More than a tag, less than events.
@@ -28,7 +34,7 @@ export function traitUnit(q: Statement, node: TraitNode, traitOf: TraitSource): 
       const name = q.part(
         `select * from (
            select subject_id, (${holds}) is true as holds, least(${due}, trait_due) as due from (
-             select t.subject_id, t.value, t.due as trait_due from (${traitOf(q, node.trait, scope)}) t${people}) v${from}) a
+             select t.subject_id, t.value, t.due as trait_due from (${sql(q, scope)}) t${people}) v${from}) a
           where holds <> ${otherwise} or due < ${never}`,
       );
       return { name, otherwise };

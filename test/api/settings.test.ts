@@ -129,6 +129,7 @@ describe('POST /write-keys', () => {
       id: made.body.id,
       client_ids: [],
       catalogue: { order_paid: 'token' },
+      events_per_minute: null,
       is_enabled: true,
       source: 'operator',
       created_at: expect.stringMatching(/Z$/),
@@ -156,6 +157,7 @@ describe('POST /write-keys', () => {
     ['every origin', { ...key, origins: ['*'] }, ['origins.0']],
     ['no website at all', { ...key, origins: ['javascript:x', 'null'] }, ['origins.0', 'origins.1']],
     ['an unknown trust', { ...key, catalogue: { order_paid: 'always' } }, ['catalogue.order_paid']],
+    ['a quota of nothing', { ...key, events_per_minute: 0 }, ['events_per_minute']],
     ['a channel in other letters', { ...key, channel: 'Web Site' }, ['channel']],
   ])('400 for %s', async (_what, body, fields) => {
     const answer = await post('/write-keys', body);

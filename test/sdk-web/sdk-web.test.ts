@@ -164,12 +164,15 @@ describe('what is recorded', () => {
     await visitor.context.close();
   });
 
-  it('by a script tag alone, without a script of the page', async () => {
-    const visitor = await visit('/tag/');
+  it('by a script tag alone, without a script of the page; what was rendered ahead once it is shown', async () => {
+    const ahead = 'Object.defineProperty(document, "prerendering", { get: () => !window.isShown })';
+    const visitor = await visit('/tag/', {}, ahead);
     await visitor.page.evaluate('heyi.setConsent({ profiling: true })');
+    expect(await queued(visitor)).toBe(0);
+    await visitor.page.evaluate('isShown = true; document.dispatchEvent(new Event("prerenderingchange"))');
     await settled(visitor);
     const rows = await db('recorded_events').whereRaw(`context #>> '{page,path}' = '/tag/'`);
-    expect(rows.map(({ event }) => event)).toEqual(['page_viewed']);
+    expect(rows.map(({ event, properties }) => [event, properties.name])).toEqual([['page_viewed', undefined]]);
     await visitor.context.close();
   });
 });
@@ -372,7 +375,7 @@ describe('signing in without a server', () => {
     await leaving(visitor, 'leaving_signed_in', `${site}/open/`);
     await expect.poll(async () => (await rowsOf('leaving_signed_in')).map((row) => row.trust), soon).toEqual(['token']);
     await page.evaluate('heyi.signOut({ redirect: false })');
-    await expect.poll(() => other.evaluate('told')).toEqual([null]);
+    await expect.poll(() => other.evaluate('told'), soon).toEqual([null]);
     await expect(other.evaluate('heyi.accessToken()')).rejects.toThrow(/Nobody is signed in/);
     await context.close();
   });
@@ -398,7 +401,7 @@ describe('the mirror', () => {
     await track(visitor, 'not_mirrored');
     await visitor.page.evaluate('heyi.setConsent({ profiling: true })');
     await track(visitor, 'mirrored', { product_id: 'P-1' });
-    await expect.poll(() => visitor.page.evaluate('calls.length')).toBe(4);
+    await expect.poll(() => visitor.page.evaluate('calls.length'), soon).toBe(4);
     const calls = await visitor.page.evaluate<unknown[][]>('calls');
     const [set, , event] = [calls[0], calls[1], calls[2]] as [unknown[], unknown[], unknown[]];
     const ids = [(set[1] as { user_id: string }).user_id, calls[1]?.[1]];
@@ -420,7 +423,7 @@ describe('the demo website', () => {
     const kept = async () => (await held(visitor)).map((name) => name.replace(/=.*/, ''));
     expect(await kept()).toEqual([]);
     await page.getByRole('button', { name: '同意个性化' }).click();
-    await expect.poll(kept).toEqual(expect.arrayContaining(['heyi.consent', 'shanyu_visitor']));
+    await expect.poll(kept, soon).toEqual(expect.arrayContaining(['heyi.consent', 'shanyu_visitor']));
     await page.goto(`${demo}/spa`);
     await page.getByRole('button', { name: '登录', exact: true }).click();
     await sendCode(visitor, '+8613612345604');

@@ -12,7 +12,7 @@ export function watchPages({ page, move }) {
   const view = () => {
     // A page that the browser renders ahead may never be looked at.
     if ('prerendering' in document && document.prerendering)
-      document.addEventListener('prerenderingchange', page, { once: true });
+      document.addEventListener('prerenderingchange', () => page(), { once: true });
     else page();
   };
   let route = routeOf();

@@ -93,22 +93,20 @@ export function createSender({ issuer, writeKey, queue, session, storage, maySen
     return settle(items, answer);
   }
 
-  /** @param {Item[]} items @param {Response} answer */
-  async function settle(items, answer) {
-    if (answer.ok) {
-      const { rejected = [] } = await answer.json().catch(() => ({}));
-      forget(items, rejected.length);
+  /** @param {Item[]} items @param {Awaited<ReturnType<typeof post>>} answer */
+  async function settle(items, { status, after, rejected }) {
+    if (status >= 200 && status < 300) {
+      forget(items, rejected);
       return true;
     }
-    if (answer.status === 413 || answer.status === 400) {
+    if (status === 413 || status === 400) {
       const half = items.length >> 1;
       if (half) return (await offer(items.slice(0, half))) && (await offer(items.slice(half)));
       forget(items, 1);
       return true;
     }
     // 401, 403, 404: a setting is wrong, here or at Heyi, and somebody will put it right.
-    if (answer.status < 500 && answer.status !== 429) console.warn(`heyi: ${url} answered ${answer.status}`);
-    const after = answer.headers.get('retry-after');
+    if (status < 500 && status !== 429) console.warn(`heyi: ${url} answered ${status}`);
     const ms = after && (/^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now());
     if (ms) storage.set(pause, String(Date.now() + ms));
     return false;
@@ -130,7 +128,7 @@ export function createSender({ issuer, writeKey, queue, session, storage, maySen
     const patience = setTimeout(() => controller.abort(), limits.timeoutMs);
     for (const { key } of items) inFlight.add(key);
     try {
-      return await fetch(url, {
+      const answer = await fetch(url, {
         method: 'POST',
         body,
         credentials: 'omit',
@@ -140,6 +138,8 @@ export function createSender({ issuer, writeKey, queue, session, storage, maySen
         keepalive: byteLength(body) < 64_000,
         signal: controller.signal,
       });
+      const { rejected = [] } = answer.ok ? await answer.json() : {};
+      return { status: answer.status, after: answer.headers.get('retry-after'), rejected: rejected.length };
     } finally {
       clearTimeout(patience);
       for (const { key } of items) inFlight.delete(key);

@@ -102,6 +102,7 @@ export function untilCancelled(
   { scope, outer }: { scope: Scope; outer: Scope },
   matchList: Match[],
   sql: string,
+  answer = 'holds',
 ): string {
   const cancelling = matchList.flatMap(({ unless }) => unless ?? []);
   if (!cancelling.length) return sql;
@@ -114,7 +115,7 @@ export function untilCancelled(
       })}`,
   );
   const keys = keyColumns(outer).join(', ');
-  return `select ${keyColumns(scope).join(', ')}, holds, least(due, cancels) as due from (${sql}) answers
+  return `select ${keyColumns(scope).join(', ')}, ${answer}, least(due, cancels) as due from (${sql}) answers
     left join (select ${keys}, min("timestamp") as cancels from (${rows.join(' union all ')}) u group by ${keys}) c using (${keys})`;
 }
 

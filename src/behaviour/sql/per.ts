@@ -29,8 +29,17 @@ export function perUnit(q: Statement, node: PerNode): Unit {
 
 /** An aggregate of values as they are told: in the order of their text, a number in its shortest form, a hundred at most. */
 export function firstValues(value: string, filter = ''): string {
-  const told = `case jsonb_typeof(${value}) when 'number' then to_jsonb(trim_scale(${value}::numeric)) else ${value} end`;
-  return `(array_agg(${told} order by ((${told}) #>> '{}') collate "C", jsonb_typeof(${value})) ${filter})[1:${mostValues}]`;
+  return `(array_agg(${told(value)} order by ${inTextOrder(value)}) ${filter})[1:${mostValues}]`;
+}
+
+/** A number in its shortest form. */
+export function told(value: string): string {
+  return `case jsonb_typeof(${value}) when 'number' then to_jsonb(trim_scale(${value}::numeric)) else ${value} end`;
+}
+
+/** For ORDER BY: by text, as code points are ordered. */
+export function inTextOrder(value: string): string {
+  return `((${told(value)}) #>> '{}') collate "C", jsonb_typeof(${value})`;
 }
 
 /** That a value was seen at all: what a question needs that is true of values without events. */

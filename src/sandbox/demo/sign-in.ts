@@ -10,6 +10,9 @@ import { isSignInOver, refusalOf } from './provider.ts';
 import type { Person, Session } from './sessions.ts';
 import { report } from './shop.ts';
 
+/** As the page names it (views/demo/static/tracking.js). */
+const visitorCookie = 'shanyu_visitor';
+
 export function signInRoutes(parts: Parts): Router<RequestState> {
   const { pages, sessions, provider, settings } = parts;
   const router = new Router<RequestState>();
@@ -66,6 +69,8 @@ export function signInRoutes(parts: Parts): Router<RequestState> {
     const { person } = session;
     sessions.end(ctx);
     sessions.save();
+    // A shared computer: whoever comes next is somebody else.
+    ctx.cookies.set(visitorCookie, null);
     ctx.status = 303;
     if (!person) return ctx.redirect('/signed-out');
     const target = await provider.signOutUrl(person, pages.languageOf(ctx)).catch(() => undefined);
@@ -139,7 +144,7 @@ function shown(claims: Record<string, unknown>): [string, string][] {
  * that is why only events collected with consent and never claimed before are joined, which Heyi decides.
  */
 export function anonymousIdOf(ctx: Context): string | undefined {
-  const id = ctx.cookies.get('shanyu_visitor');
+  const id = ctx.cookies.get(visitorCookie);
   return id && /^[\w-]{8,100}$/.test(id) ? id : undefined;
 }
 

@@ -7,6 +7,7 @@ import { createHeyi } from './heyi/heyi.js';
 import { addLocalEvents, dropLocalEvents } from './local-events.js';
 
 const { profiling, marketing, is_asked } = data.consent;
+if (data.is_signed_out) dropLocalEvents('website');
 
 export const heyi = createHeyi({
   issuer: data.issuer,
@@ -14,7 +15,6 @@ export const heyi = createHeyi({
   consent: is_asked ? { profiling, marketing } : null,
   // Cookies ignore ports: on this machine the name must be nobody else's.
   cookie: { name: 'shanyu_visitor' },
-  pages: !data.is_signed_out,
   onEvent: (event) => data.sub || addLocalEvents([localEvent(event)]),
   ...(data.spa_client_id && {
     signIn: {
@@ -25,11 +25,7 @@ export const heyi = createHeyi({
   }),
 });
 
-if (data.is_signed_out) {
-  // A shared computer: whoever comes next is somebody else.
-  heyi.reset();
-  dropLocalEvents('website');
-} else if (data.product) {
+if (data.product) {
   const { product_id, name, category, price } = data.product;
   heyi.track('product_viewed', { product_id, name, category, price, currency: 'CNY' });
 }

@@ -1,5 +1,5 @@
 /** Looked at before anything is read: what is too large or too deep to walk, or holds text that PostgreSQL cannot store (threats E4, E5). */
-import { type Fault, mostLevels } from '../behaviour/faults.ts';
+import { type Fault, mostLevels } from './faults.ts';
 
 const most = 64 * 1024;
 const tooLarge: Fault = { path: '', code: 'too_large', values: { most: most / 1024 } };

@@ -1,0 +1,110 @@
+/**
+ * Traits that are worked out of events when somebody asks: those of every profile (system-traits.ts, rfm.ts) and the company's own, which
+ * are data. Nothing of them is kept, so a late event, a merge or its undo corrects nothing here.
+ */
+import type { Knex } from 'knex';
+import { compileComputed, type ValueQuestion } from '../behaviour/computed.ts';
+import {
+  type Fault,
+  fault,
+  fieldsOf,
+  needed,
+  type Place,
+  type Reading,
+  readText,
+  startReading,
+} from '../behaviour/faults.ts';
+import type { ComputedNode } from '../behaviour/language.ts';
+import { measure } from '../behaviour/measure.ts';
+import { readComputed } from '../behaviour/parse-computed.ts';
+import { readTimeZone, usualTimeZone } from '../behaviour/parse-window.ts';
+import { type ComputedSql, computedSql } from '../behaviour/sql/computed.ts';
+import { type RfmSettings, rfmTraits, usualRfm } from './rfm.ts';
+import { systemTraits, type Title, type TraitDefinition } from './system-traits.ts';
+import { isTaken, isTraitName } from './trait-names.ts';
+import { readComputedRows } from './trait-store.ts';
+
+/** As the company defines one. */
+export type OwnTrait = TraitDefinition & {
+  /** IANA name, of calendar windows and days. */
+  tz: string;
+};
+
+export type ComputedTrait = {
+  name: string;
+  title: Title;
+  origin: 'system' | 'company';
+  /** Null of what is more than one value of events. */
+  definition: ComputedNode | null;
+  question: ValueQuestion;
+  sql: ComputedSql;
+};
+
+/** By name. */
+export type ComputedTraits = ReadonlyMap<string, ComputedTrait>;
+
+function compiled({ name, title, definition, tz }: OwnTrait, origin: ComputedTrait['origin']): ComputedTrait {
+  return {
+    name,
+    title,
+    origin,
+    definition,
+    question: compileComputed(definition, tz),
+    sql: computedSql(definition, tz),
+  };
+}
+
+function compileTraits({ own, rfm }: { own: OwnTrait[]; rfm: RfmSettings | null }): ComputedTraits {
+  const system = systemTraits.map((trait) => compiled({ ...trait, tz: usualTimeZone }, 'system'));
+  const all = [...own.map((trait) => compiled(trait, 'company')), ...system, ...rfmTraits(rfm ?? usualRfm)];
+  return new Map(all.map((trait) => [trait.name, trait]));
+}
+
+let kept: { text: string; traits: ComputedTraits } | undefined;
+
+/** The ones in force. Compiled when they differ from what was asked last. */
+export async function readComputedTraits(db: Knex): Promise<ComputedTraits> {
+  const rows = await readComputedRows(db);
+  const text = JSON.stringify(rows);
+  if (kept?.text !== text) kept = { text, traits: compileTraits(rows) };
+  return kept.traits;
+}
+
+/** `{ name, title: { "zh-CN", "en" }, definition, tz? }` read from JSON: every fault at once. */
+export function parseTrait(
+  json: unknown,
+  { canonicalName }: { canonicalName(name: string): string },
+): { trait: OwnTrait } | { faults: Fault[] } {
+  const tooMuch = measure(json);
+  if (tooMuch) return { faults: [tooMuch] };
+  const reading = startReading(canonicalName);
+  const trait = readTrait(reading, { json, path: '', level: 1 });
+  return trait && !reading.faults.length ? { trait } : { faults: reading.faults };
+}
+
+function readTrait(reading: Reading, place: Place): OwnTrait | null {
+  const fields = fieldsOf(reading, place, ['name', 'title', 'definition', 'tz']);
+  if (!fields) return null;
+  const [name, title, definition] = (['name', 'title', 'definition'] as const).map((field) =>
+    needed(reading, place, fields, field),
+  );
+  return {
+    name: name ? readName(reading, name) : '',
+    title: title ? readTitle(reading, title) : { 'zh-CN': '', en: '' },
+    definition: definition ? readComputed(reading, definition) : { event: '', count: true },
+    tz: fields.tz ? readTimeZone(reading, fields.tz) : usualTimeZone,
+  };
+}
+
+function readName(reading: Reading, place: Place): string {
+  const { json } = place;
+  if (typeof json !== 'string' || !isTraitName(json)) fault(reading, place, 'bad_trait_name');
+  else if (isTaken(json)) fault(reading, place, 'taken_trait');
+  return String(json);
+}
+
+function readTitle(reading: Reading, place: Place): Title {
+  const fields = fieldsOf(reading, place, ['zh-CN', 'en']) ?? {};
+  const [zh, en] = ['zh-CN', 'en'].map((language) => needed(reading, place, fields, language));
+  return { 'zh-CN': zh ? readText(reading, zh, 100) : '', en: en ? readText(reading, en, 100) : '' };
+}

@@ -1,0 +1,48 @@
+/** Tags by rule: members of a segment carry the tag as long as they are members. In a definition the tag means whoever was given it, or is one. */
+import type { Knex } from 'knex';
+import { fail } from '../errors.ts';
+import { rebuildReaders } from './build.ts';
+import { readTagging, referencesIn } from './rules.ts';
+import { ringThrough, type SegmentServices } from './segment.ts';
+import { newestDefinitions, raiseRevision } from './store.ts';
+import { deleteTagRule, insertTagRule, type TagRule } from './tag-rule-store.ts';
+
+export { readTagRules as tagRules } from './tag-rule-store.ts';
+
+/** Once more changes nothing. @throws not_found: no such segment | invalid_fields: the segment asks, through others maybe, for the tag */
+export async function addTagRule(
+  trx: Knex.Transaction,
+  services: SegmentServices,
+  { tag, segment, by }: { tag: string; segment: string; by: string },
+): Promise<void> {
+  const known = new Map((await newestDefinitions(trx)).map(({ key, definition }) => [key, definition]));
+  const definition = known.get(segment);
+  if (!definition) throw fail('not_found');
+  const isNew = await insertTagRule(trx, { tag, segment, created_at: services.clock.now(), created_by: by });
+  if (!isNew) return;
+  const ring = ringThrough(definition, known, await readTagging(trx));
+  // A list says in its definition that it is itself.
+  if (ring && ring.length > 2) throw refused(ring);
+  const asksItself = referencesIn(definition, () => []).tags.has(tag);
+  if (asksItself) throw refused([segment, segment]);
+  await rebuildTagReaders(trx, services, tag);
+}
+
+function refused(ring: string[]) {
+  return fail('invalid_fields', { fields: { segment: `This segment asks for its own tag: ${ring.join(' → ')}.` } });
+}
+
+/** @throws not_found */
+export async function removeTagRule(
+  trx: Knex.Transaction,
+  services: SegmentServices,
+  rule: Pick<TagRule, 'tag' | 'segment'>,
+): Promise<void> {
+  if (!(await deleteTagRule(trx, rule))) throw fail('not_found');
+  await rebuildTagReaders(trx, services, rule.tag);
+}
+
+async function rebuildTagReaders(trx: Knex.Transaction, { clock }: SegmentServices, tag: string): Promise<void> {
+  await raiseRevision(trx);
+  await rebuildReaders(trx, (definition) => referencesIn(definition, () => []).tags.has(tag), clock.now());
+}

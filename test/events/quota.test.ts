@@ -1,0 +1,72 @@
+/** F17: what a source may send in a minute, over all processes. */
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { createQuota } from '../../src/events/quota.ts';
+import { createWriteKey } from '../../src/events/write-keys.ts';
+import { testDatabase } from '../helpers/database.ts';
+import { anotherPool, basic, clientKey, eventsApp, seal, seedKeys } from './harness.ts';
+
+const { db, url } = await testDatabase();
+await seedKeys(db);
+const limit = 200;
+const noisy = await createWriteKey({ db, seal }, { kind: 'client', name: 'Noisy', events_per_minute: limit });
+const pools = [anotherPool(url), anotherPool(url)];
+const apps = await Promise.all(pools.map((pool) => eventsApp(pool)));
+
+const event = () => ({ type: 'track', event: 'a', anonymousId: 'anon', messageId: crypto.randomUUID() });
+const send = (n: number, key: string, events = 1) =>
+  apps[n % 2]?.send('/v1/batch', { batch: Array.from({ length: events }, event) }, basic(key));
+const stored = async (source_id: number) =>
+  Number((await db('events').where({ source_id }).count('* as n').first())?.n);
+/** Not so near its end that the test would see two minutes. */
+async function startOfMinute() {
+  while (systemClock.now().getSeconds() > 50) await new Promise((resolve) => setTimeout(resolve, 500));
+}
+
+describe('F17: a source that sends more than its key allows', () => {
+  it('is told when to come back, whichever process it asks, and what was acknowledged is stored', async () => {
+    await startOfMinute();
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, n) => send(n, noisy.key, 10)));
+    const accepted = answers.filter((answer) => answer?.status === 200).length * 10;
+    const refused = answers.filter((answer) => answer?.status === 429);
+    expect(accepted).toBeGreaterThanOrEqual(limit);
+    // One batch over it a process.
+    expect(accepted).toBeLessThanOrEqual(limit + 20);
+    expect(refused.length * 10 + accepted).toBe(600);
+    for (const answer of refused) {
+      const seconds = Number(answer?.headers.get('retry-after'));
+      expect(seconds).toBeGreaterThan(0);
+      expect(seconds).toBeLessThanOrEqual(60);
+    }
+    expect(await stored(noisy.id)).toBe(accepted);
+  });
+
+  it('leaves the others alone', async () => {
+    const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => send(n, n % 2 ? noisy.key : clientKey, 10)));
+    expect(answers.map((answer) => answer?.status)).toEqual(answers.map((_, n) => (n % 2 ? 429 : 200)));
+  });
+
+  it('may go on in the next minute', async () => {
+    await db('event_quotas').update({ minute: db.raw(`minute - interval '1 minute'`) });
+    const app = await eventsApp(db);
+    const answer = await app.send('/v1/track', event(), basic(noisy.key));
+    expect(answer.status).toBe(200);
+  });
+
+  it('is counted by a question of the database now and then, not for each event', async () => {
+    const quota = createQuota({ db: pools[0] ?? db, clock: systemClock });
+    const source = { source_id: 4711, events_per_minute: 60_000 };
+    let asked = 0;
+    const client = (pools[0] ?? db).client;
+    const acquire = client.acquireConnection.bind(client);
+    client.acquireConnection = () => {
+      asked++;
+      return acquire();
+    };
+    await startOfMinute();
+    await Promise.all(Array.from({ length: 10_000 }, () => quota.spend(source, 1)));
+    expect(asked).toBeLessThanOrEqual(9);
+    const [row] = await db('event_quotas').where({ source_id: 4711 });
+    expect(row.used).toBeGreaterThanOrEqual(10_000);
+  });
+});

@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import { usualRfm } from '../../src/profiles/rfm.ts';
+import { addTagRule, removeTagRule } from '../../src/segments/tag-rules.ts';
+import { changeRfm, defineTrait, editTrait, removeTrait } from '../../src/segments/trait-change.ts';
+import { addSubject, agree } from '../events/harness.ts';
+import { days, segmentsWorld } from './world.ts';
+
+const world = await segmentsWorld();
+const { db, create, edit, does, members, settle, later, services } = world;
+const title = { 'zh-CN': '测试', en: 'Test' };
+const define = (name: string, definition: unknown) =>
+  db.transaction((trx) => defineTrait(trx, services, { name, title, definition }, 'test'));
+const buys = (sub: string, order_id: string, total: unknown) =>
+  does(sub, 'order_paid', { properties: { order_id, total } });
+
+describe('a segment on a trait that is worked out', () => {
+  it('holds whoever it should after the build, follows events, and empties by time alone', async () => {
+    const [before, after, none] = [await addSubject(db), await addSubject(db), await addSubject(db)];
+    await define('spent_30d', {
+      event: 'order_paid',
+      within: '30d',
+      sum: { of: 'total', minus: { event: 'order_refunded', of: 'total' } },
+    });
+    await buys(before, 'b1', '600.50');
+    await settle();
+    await create({ key: 'spenders', where: { trait: 'spent_30d', op: 'gte', value: 600.5 } });
+    await create({ key: 'spent-nothing', where: { trait: 'spent_30d', op: 'eq', value: 0 } });
+    await settle();
+    expect(await members('spenders')).toEqual([before]);
+    expect(await members('spent-nothing')).toEqual([after, none].sort());
+    await buys(after, 'a1', 600);
+    await settle();
+    expect(await members('spenders')).toEqual([before]);
+    await buys(after, 'a2', 0.5);
+    await settle();
+    expect(await members('spenders')).toEqual([before, after].sort());
+    await does(after, 'order_refunded', { properties: { total: 0.01 } });
+    await settle();
+    expect(await members('spenders')).toEqual([before]);
+    await later(days(30) - 1);
+    expect(await members('spenders')).toEqual([before]);
+    await later(1);
+    expect(await members('spenders')).toEqual([]);
+    expect(await members('spent-nothing')).toEqual([before, after, none].sort());
+  });
+
+  it('is built again when the trait becomes another, and keeps it from going', async () => {
+    const sub = await addSubject(db);
+    await define('visits', { event: 'store_visited', count: true });
+    await create({ key: 'visitors', where: { trait: 'visits', op: 'gte', value: 1 } });
+    await does(sub, 'store_visited', { channel: 'store' });
+    await settle();
+    expect(await members('visitors')).toEqual([sub]);
+    await db.transaction((trx) =>
+      editTrait(trx, services, 'visits', {
+        name: 'visits',
+        title,
+        definition: { event: 'appointment_booked', count: true },
+      }),
+    );
+    await settle();
+    expect(await members('visitors')).toEqual([]);
+    await does(sub, 'appointment_booked');
+    await settle();
+    expect(await members('visitors')).toEqual([sub]);
+    await expect(db.transaction((trx) => removeTrait(trx, 'visits'))).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('counts only what was collected for its purpose', async () => {
+    const sub = await addSubject(db);
+    await agree(db, sub, 'marketing');
+    await create({ key: 'buyers', purpose: 'marketing', where: { trait: 'orders_count', op: 'gte', value: 1 } });
+    await settle();
+    await buys(sub, 'service-only', 5);
+    await settle();
+    expect(await members('buyers')).toEqual([]);
+    await does(sub, 'order_paid', {
+      properties: { order_id: 'm' },
+      context: { consent: { categoryPreferences: { marketing: true } } },
+    });
+    await settle();
+    expect(await members('buyers')).toEqual([sub]);
+  });
+
+  it('moves through the RFM groups as thresholds and time say, live and built alike', async () => {
+    const sub = await addSubject(db);
+    for (let n = 0; n < 3; n++) await buys(sub, `rfm${n}`, 400);
+    const groups = ['important_value', 'important_keep', 'important_win_back'];
+    for (const group of groups) await create({ key: group, where: { trait: 'rfm_segment', op: 'eq', value: group } });
+    await settle();
+    const inside = async () => {
+      const found = [];
+      for (const group of groups) if ((await members(group)).includes(sub)) found.push(group);
+      return found.join();
+    };
+    expect(await inside()).toBe('important_value');
+    await later(days(60));
+    expect(await inside()).toBe('important_keep');
+    await db.transaction((trx) => changeRfm(trx, services, { ...usualRfm, frequency: [2, 4, 5, 8] }, 'test'));
+    await settle();
+    expect(await inside()).toBe('important_win_back');
+  });
+});
+
+describe('a tag by rule', () => {
+  const rule = (tag: string, segment: string) =>
+    db.transaction((trx) => addTagRule(trx, services, { tag, segment, by: 'test' }));
+
+  it('is carried by the members of its segment in every segment that asks for it, and by whom it was given', async () => {
+    const [searcher, given] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'searchers', where: { event: 'searched', within: '7d' } });
+    await create({ key: 'tagged', where: { tag: 'curious' } });
+    await db('profile_tags').insert({ subject_id: given, tag: 'curious', added_by: 'staff:wang' });
+    await does(searcher, 'searched');
+    await settle();
+    expect(await members('tagged')).toEqual([given]);
+    await rule('curious', 'searchers');
+    await settle();
+    expect(await members('tagged')).toEqual([searcher, given].sort());
+    await later(days(7));
+    expect(await members('tagged')).toEqual([given]);
+    await does(searcher, 'searched');
+    await settle();
+    expect(await members('tagged')).toEqual([searcher, given].sort());
+    await db.transaction((trx) => removeTagRule(trx, services, { tag: 'curious', segment: 'searchers' }));
+    await settle();
+    expect(await members('tagged')).toEqual([given]);
+  });
+
+  it('is refused where the segment asks for the tag itself, and so is the segment later', async () => {
+    await create({ key: 'self', where: { tag: 'own' } });
+    await create({ key: 'through', where: { not: { segment: 'self' } } });
+    for (const segment of ['self', 'through'])
+      await expect(rule('own', segment)).rejects.toMatchObject({ code: 'invalid_fields' });
+    await create({ key: 'plain', where: { event: 'clicked' } });
+    await rule('clicker', 'plain');
+    await expect(edit('plain', { where: { tag: 'clicker' } })).rejects.toMatchObject({
+      fields: { where: expect.stringContaining('plain → plain') },
+    });
+  });
+});
