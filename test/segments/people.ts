@@ -358,6 +358,7 @@ async function track(
     catalogue: (speaker === 'token' ? { order_paid: 'token' } : {}) as CatalogueOverride,
     channel: 'website',
     origins: [],
+    events_per_minute: 100_000,
   };
   const speaking: Speaker =
     speaker === 'token'
