@@ -1,25 +1,46 @@
-/** The load of bench/ingest.ts in a thread of its own: posts prepared batches over so many kept connections, and says how long it took. */
+/**
+ * The load of bench/ingest.ts in a thread of its own: posts prepared bodies over so many kept connections, as fast as they are answered or
+ * so many a second, and says how long that and each answer took. At a rate an answer's time counts from when its request was due: a
+ * server that falls behind cannot hide it.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Pool } from 'undici';
 
-type Work = { url: string; connections: number; authorization: string };
+export type Load = { url: string; path: string; bodies: string[]; connections: number; perSecond?: number };
+export type Loaded = { seconds: number; latencies: number[] };
 
-const { url, connections, authorization } = workerData as Work;
-const pool = new Pool(url, { connections, pipelining: 1 });
+const { authorization } = workerData as { authorization: string };
+const pools = new Map<string, Pool>();
 
-parentPort?.on('message', async (bodies: string[]) => {
-  const started = performance.now();
+parentPort?.on('message', async ({ url, path, bodies, connections, perSecond }: Load) => {
+  const name = `${url} ${connections}`;
+  const pool = pools.get(name) ?? new Pool(url, { connections, pipelining: 1 });
+  pools.set(name, pool);
   const latencies: number[] = [];
-  const queue = [...bodies];
-  const sender = async () => {
-    for (let body = queue.pop(); body !== undefined; body = queue.pop()) {
-      const sent = performance.now();
-      const answer = await pool.request({ path: '/v1/batch', method: 'POST', body, headers: { authorization } });
-      const text = await answer.body.text();
-      if (answer.statusCode !== 200 || !text.includes('"rejected":[]')) throw new Error(`${answer.statusCode} ${text}`);
-      latencies.push(performance.now() - sent);
-    }
+  const send = async (body: string, due: number) => {
+    const answer = await pool.request({ path, method: 'POST', body, headers: { authorization } });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200 || !text.includes('"success":true') || text.includes('"index"'))
+      throw new Error(`${answer.statusCode} ${text}`);
+    latencies.push(performance.now() - due);
   };
-  await Promise.all(Array.from({ length: connections }, sender));
-  parentPort?.postMessage({ seconds: (performance.now() - started) / 1000, latencies });
+  const started = performance.now();
+  if (perSecond === undefined) {
+    const queue = [...bodies];
+    const sender = async () => {
+      for (let body = queue.pop(); body !== undefined; body = queue.pop()) await send(body, performance.now());
+    };
+    await Promise.all(Array.from({ length: connections }, sender));
+  } else {
+    const sent: Promise<void>[] = [];
+    while (sent.length < bodies.length) {
+      const due = Math.min(bodies.length, ((performance.now() - started) / 1000) * perSecond);
+      for (; sent.length < due; )
+        sent.push(send(bodies[sent.length] ?? '', started + (sent.length / perSecond) * 1000));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await Promise.all(sent);
+  }
+  const loaded: Loaded = { seconds: (performance.now() - started) / 1000, latencies };
+  parentPort?.postMessage(loaded);
 });

@@ -16,7 +16,8 @@ export function remembering<T>(clock: Clock, load: (name: string) => Promise<T>)
     const found = kept.get(name);
     if (found && found.until > now && found.until <= now + keepMs) return found.value;
     if (kept.size >= most) kept.clear();
-    const entry = { until: now + keepMs, value: load(name) };
+    // A query of knex is no promise: it would be sent anew by everybody who waits for it.
+    const entry = { until: now + keepMs, value: Promise.resolve(load(name)) };
     const forget = () => {
       if (kept.get(name) === entry) kept.delete(name);
     };
