@@ -36,39 +36,42 @@ function escaped(text: string): string {
 }
 
 /** What the driver's connection offers to a query object of our own. */
-type Wire = { query(text: string): void; sendCopyFromChunk(chunk: Buffer): void; endCopyFrom(): void };
-
-type Copying = {
-  submit(wire: Wire): void;
-  handleCopyInResponse?(wire: Wire): void;
-  handleCopyData?(message: { chunk: Buffer }): void;
-  handleError(error: Error): void;
-  handleReadyForQuery(): void;
+type Wire = {
+  stream: { cork(): void; uncork(): void };
+  query(text: string): void;
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
 };
 
 /**
- * `before` and all copies as one message, which the database takes as one transaction: all of it or nothing, in one round trip.
+ * `before` and all copies as one message, which the database takes as one transaction: all of it or nothing. The lines go right behind
+ * it in the same write: a database that refuses the statement passes over them, as the protocol says.
  * @throws what PostgreSQL says, and a lost connection after ten seconds without an answer: what became of it is then unknown
  */
 export function copyIn(client: pg.Client, before: string, copies: Copy[]): Promise<void> {
   const given = copies.filter(({ lines }) => lines !== '');
   const text = [before, ...given.map(({ sql }) => sql)].join(';');
-  return patiently(
-    client,
-    new Promise((resolve, reject) => {
-      let next = 0;
-      submit(client, {
-        submit: (wire) => wire.query(text),
-        handleCopyInResponse(wire) {
-          const lines = given[next++]?.lines ?? '';
+  const copying = new Promise<void>((resolve, reject) => {
+    const query = {
+      submit(wire: Wire) {
+        wire.stream.cork();
+        wire.query(text);
+        for (const { lines } of given) {
           wire.sendCopyFromChunk(Buffer.from(lines));
           wire.endCopyFrom();
-        },
-        handleError: reject,
-        handleReadyForQuery: () => resolve(),
-      });
-    }),
-  );
+        }
+        wire.stream.uncork();
+      },
+      handleRowDescription() {},
+      handleDataRow() {},
+      handleCopyInResponse() {},
+      handleCommandComplete() {},
+      handleError: reject,
+      handleReadyForQuery: () => resolve(),
+    };
+    client.query(query as unknown as pg.Submittable);
+  });
+  return patiently(client, copying);
 }
 
 const patienceMs = 10_000;
@@ -81,9 +84,4 @@ export async function patiently<T>(client: pg.Client, answer: Promise<T>): Promi
   } finally {
     clearTimeout(impatient);
   }
-}
-
-function submit(client: pg.Client, copying: Copying): void {
-  const query = { handleRowDescription() {}, handleDataRow() {}, handleCommandComplete() {}, ...copying };
-  client.query(query as unknown as pg.Submittable);
 }

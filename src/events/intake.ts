@@ -2,7 +2,7 @@
  * A batch from its bytes to the commit: normalise, bind what proves itself, attribute, store. One bad event never loses the good
  * ones: it is reported in the answer and kept, masked, for the key's owner. Whoever speaks was settled before (speaker.ts).
  */
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import type { Logger } from '../log.ts';
@@ -74,7 +74,7 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
   const events = incoming.map(({ event }) => event);
   if (!batch.dryRun) await bindProven(services, speaker, events);
   const attribute = await attributor({ db, keyOf: services.keyOf, catalogue }, speaker, events);
-  const idOf = eventIds(received_at, batch.items.length);
+  const idOf = eventIds(received_at);
   const { source_id } = speaker;
   const rows: EventRow[] = [];
   for (const { index, event } of incoming) {
@@ -129,16 +129,11 @@ function rowOf(event: Incoming, placed: Placed): EventRow {
  */
 export const mostEvents = 4_096;
 
-function eventIds(at: Date, count: number): (index: number) => string {
+function eventIds(at: Date): (index: number) => string {
   const time = at.getTime().toString(16).padStart(12, '0');
-  const random = randomBytes(8 * count);
-  return (index) => {
-    const from = index * 8;
-    random[from] = ((random[from] ?? 0) & 0x3f) | 0x80;
-    const tail = random.toString('hex', from, from + 8);
-    const position = index.toString(16).padStart(3, '0');
-    return `${time.slice(0, 8)}-${time.slice(8)}-7${position}-${tail.slice(0, 4)}-${tail.slice(4)}`;
-  };
+  const start = `${time.slice(0, 8)}-${time.slice(8)}-7`;
+  // The last two groups of a random UUID are those of version 7: the variant and 62 random bits.
+  return (index) => `${start}${index.toString(16).padStart(3, '0')}-${randomUUID().slice(19)}`;
 }
 
 /** Nobody has reason to send more; each costs a signature check. */

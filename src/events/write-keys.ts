@@ -106,7 +106,8 @@ export type WriteKeys = {
 };
 
 export function writeKeyReader({ db, seal, clock }: { db: Database; seal: Seal; clock: Clock }): WriteKeys {
-  const find = remembering(clock, (key_hash): Promise<WriteKey | undefined> => {
+  const find = remembering(clock, (key): Promise<WriteKey | undefined> => {
+    const key_hash = hashOf(seal, key);
     return db('write_keys').select(columns).where({ key_hash, is_enabled: true }).first();
   });
   const isRegistered = remembering(clock, async (origin): Promise<true | undefined> => {
@@ -118,7 +119,7 @@ export function writeKeyReader({ db, seal, clock }: { db: Database; seal: Seal; 
     return row && true;
   });
   return {
-    find: async (key) => (key.length <= 200 ? find(hashOf(seal, key)) : undefined),
+    find: async (key) => (key.length <= 200 ? find(key) : undefined),
     tokenSource: remembering(clock, (client_id) => readTokenSource(db, client_id)),
     isRegistered: async (origin) => origin.length <= 300 && (await isRegistered(origin)) === true,
   };
