@@ -18,6 +18,8 @@ const actions = [
   ...['subject.needs_attention', 'wechat.authorisation_revoked', 'wechat.account_closed', 'wechat_token.read'],
   ...['wechat.profile_modified', 'verification_file.saved', 'verification_file.removed'],
   ...['reviewer.added', 'reviewer.removed', 'reviewer.used'],
+  ...['segment.created', 'segment.edited', 'segment.active', 'segment.paused', 'segment.archived'],
+  ...['segment.list_changed', 'segment.members_exported'],
   ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
 ];
 

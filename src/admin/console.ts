@@ -43,6 +43,8 @@ export type AdminRoute = {
   needs: Permission;
   /** Signed in within the last minutes. */
   fresh?: true;
+  /** Bytes that may be posted, where it is more than a short form. */
+  limit?: number;
   handle(deps: AdminDependencies, request: AdminRequest): Promise<void> | void;
 };
 
@@ -64,7 +66,7 @@ function serve(route: AdminRoute, isPage: boolean, { deps, door }: Parts): Middl
     if (!visitor) return askToSignIn(ctx, door, back);
     const { role } = visitor;
     if (!role || !isAllowed(role, route.needs)) return refuse(ctx, deps, visitor, route);
-    const posted = route.method === 'post' ? await readPost(ctx, deps) : undefined;
+    const posted = route.method === 'post' ? await readPost(ctx, deps, route) : undefined;
     if (route.fresh && !door.isFresh(visitor.session))
       return door.proveAgain(ctx, { sub: visitor.sub, to: back, fields: posted ?? {} });
     door.renew(ctx);
@@ -100,8 +102,8 @@ async function refuse(ctx: Context, deps: AdminDependencies, visitor: Visitor, r
   requestOf(ctx, deps, { sub, role }, {}).show('admin/forbidden');
 }
 
-async function readPost(ctx: Context, { csrf }: AdminDependencies): Promise<Fields> {
-  const form = await readForm(ctx);
+async function readPost(ctx: Context, { csrf }: AdminDependencies, { limit }: AdminRoute): Promise<Fields> {
+  const form = await readForm(ctx, limit === undefined ? {} : { limit });
   csrf.check(ctx, form);
   // PostgreSQL's text refuses a NUL.
   if (Object.values(form).some((value) => value.includes('\0'))) throw fail('bad_request');
@@ -124,6 +126,9 @@ function requestOf(
   const mayDo = (permission: Permission) => isAllowed(staff.role, permission);
   const is_kept = ctx.method === 'GET' && Object.keys(form).length > 0;
   const when = (at: Date | string | null) => (at === null ? '—' : formatTime(language, new Date(at)));
+  const day = (at: Date) =>
+    new Intl.DateTimeFormat(language, { month: 'short', day: 'numeric', timeZone: 'Asia/Shanghai' }).format(at);
+  const number = (value: number) => new Intl.NumberFormat('en').format(value);
   const why = (reason: string) => reasonInWords(reason, t) ?? reason;
   return {
     ctx,
@@ -136,7 +141,7 @@ function requestOf(
     t,
     may: mayDo,
     show: (view, values = {}) =>
-      render(ctx, view, { staff, may: mayDo, when, why, short: shortId, typed: form, is_kept, ...values }),
+      render(ctx, view, { staff, may: mayDo, when, day, number, why, short: shortId, typed: form, is_kept, ...values }),
     go(path) {
       ctx.status = 303;
       ctx.redirect(path);

@@ -1,6 +1,7 @@
 /** What the console is given by app.ts. */
 import type Provider from 'oidc-provider';
 import type { Database } from '../database.ts';
+import type { Catalogue } from '../events/catalogue.ts';
 import type { Csrf } from '../http/csrf.ts';
 import type { I18n } from '../http/i18n.ts';
 import type { Render } from '../http/render.ts';
@@ -16,4 +17,5 @@ export type AdminDependencies = SelfClientDependencies & {
   i18n: I18n;
   jobs: SendJobs;
   oidc: { provider: Provider };
+  readCatalogue(): Promise<Catalogue>;
 };

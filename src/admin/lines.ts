@@ -7,7 +7,10 @@ import type { Language, Translate } from '../http/i18n.ts';
 const titles = new Map(builtin.map(({ name, title }) => [name, title]));
 const most = { fields: 40, characters: 300 };
 
-const plain = (value: unknown) =>
+/** What an event is called; a name that we have no words for stands for itself. */
+export const titleOf = (event: string, language: Language) => titles.get(event)?.[language] ?? event;
+
+export const plain = (value: unknown) =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, most.characters);
 
 function fieldsOf(values: Record<string, unknown>): { name: string; value: string }[] {
@@ -16,10 +19,9 @@ function fieldsOf(values: Record<string, unknown>): { name: string; value: strin
 }
 
 export function eventLine(event: EventItem, sub: string, language: Language) {
-  const title = titles.get(event.event)?.[language];
   return {
     ...event,
-    title: title ?? event.event,
+    title: titleOf(event.event, language),
     /** Recorded under another sub than the one that stands: where it came from in a merge. */
     origin: event.recorded_sub !== sub ? event.recorded_sub : null,
     fields: fieldsOf(event.properties),

@@ -24,6 +24,10 @@ export const permissions = {
   'people:unmask': owners,
   /** Touching the account of somebody who works in the console: whoever can sign in as them has their role. */
   'people:staff': owners,
+  /** Segments and who is in them, identities masked; why somebody is. */
+  'segments:read': everybody,
+  /** Defining, pausing, archiving, filling lists; taking members away as a file. */
+  'segments:write': workers,
   /** Who works here, and as what. */
   'staff:write': owners,
   'audit:read': owners,

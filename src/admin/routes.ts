@@ -6,6 +6,7 @@
  */
 import Router from '@koa/router';
 import { fail } from '../errors.ts';
+import { catalogueReader } from '../events/catalogue.ts';
 import { readForm } from '../http/body.ts';
 import type { RequestState } from '../http/server.ts';
 import { auditRoutes } from './audit-pages.ts';
@@ -18,6 +19,8 @@ import { linkRoutes } from './links.ts';
 import { mergeRoutes } from './merges.ts';
 import { personRoutes } from './people.ts';
 import { searchRoutes } from './search.ts';
+import { segmentBuilderRoutes } from './segment-builder.ts';
+import { segmentRoutes } from './segments.ts';
 import { isInvitation } from './staff.ts';
 import { staffRoutes } from './staff-pages.ts';
 
@@ -29,11 +32,14 @@ export const consoleRoutes: AdminRoute[] = [
   ...linkRoutes,
   ...mergeRoutes,
   ...caseRoutes,
+  ...segmentRoutes,
+  ...segmentBuilderRoutes,
   ...staffRoutes,
   ...auditRoutes,
 ];
 
-export function adminRoutes(deps: AdminDependencies): Router<RequestState> {
+export function adminRoutes(given: Omit<AdminDependencies, 'readCatalogue'>): Router<RequestState> {
+  const deps: AdminDependencies = { ...given, readCatalogue: catalogueReader(given) };
   const { csrf, render } = deps;
   const router = new Router<RequestState>({ strict: true, sensitive: true });
   const door = createDoor(deps);

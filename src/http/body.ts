@@ -43,11 +43,11 @@ export async function readJson(ctx: Context, { limit }: { limit: number }): Prom
  * A posted HTML form. A field sent twice is refused: which one counts is what an attacker plays with (threat A43).
  * @throws bad_request and what readBytes throws
  */
-export async function readForm(ctx: Context): Promise<Record<string, string>> {
+export async function readForm(ctx: Context, { limit = 16_384 } = {}): Promise<Record<string, string>> {
   if (!ctx.is('application/x-www-form-urlencoded'))
     throw fail('bad_request', { message: 'The form has the wrong content type.' });
   const form: Record<string, string> = Object.create(null);
-  for (const [name, value] of new URLSearchParams((await readBytes(ctx, { limit: 16_384 })).toString('utf8'))) {
+  for (const [name, value] of new URLSearchParams((await readBytes(ctx, { limit })).toString('utf8'))) {
     if (name in form) throw fail('bad_request', { message: 'A field was sent twice.' });
     form[name] = value;
   }

@@ -2,6 +2,7 @@
  * A segment as staff and programs keep it: made, edited, paused, put away; lists of people filled by hand. Every edit is a new version,
  * evaluated for everybody beside the one in force (build.ts), which stays in force until then.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Knex } from 'knex';
 import type { Fault } from '../behaviour/faults.ts';
 import type { Clock } from '../clock.ts';
@@ -13,7 +14,15 @@ import type { Segment } from './definition.ts';
 import { parseSegment, sentenceOf } from './parse.ts';
 import { standingSubs, stopRounds } from './queue.ts';
 import { type References, readTagging, referencesIn } from './rules.ts';
-import { countChanges, currentSizes, deleteBuildStates, replaceBuild, stopClock } from './state-store.ts';
+import {
+  countChanges,
+  currentSizes,
+  deleteBuildStates,
+  readTrends,
+  replaceBuild,
+  stopClock,
+  type TrendRow,
+} from './state-store.ts';
 import {
   addToList,
   askForBuild,
@@ -173,8 +182,8 @@ export async function editSegment(
 }
 
 function sameQuestion(known: Segment | undefined, segment: Segment): boolean {
-  const question = (of: Segment | undefined) => JSON.stringify(of && { ...of, name: '' });
-  return question(known) === question(segment);
+  // The database keeps the fields in an order of its own.
+  return known !== undefined && isDeepStrictEqual({ ...known, name: '' }, { ...segment, name: '' });
 }
 
 async function standing(trx: Knex.Transaction, key: string): Promise<SegmentRow> {
@@ -253,6 +262,26 @@ export async function segmentPage(
 ): Promise<SegmentItem[]> {
   const [rows, sizes] = await Promise.all([listSegments(db, { after, limit }), currentSizes(db)]);
   return rows.map(({ id, live_build_id: _, ...row }) => ({ ...row, size: sizes.get(id) ?? 0 }));
+}
+
+export type Trend = Omit<TrendRow, 'segment_id'>[];
+
+/** The same with the days since then in which each of them changed. */
+export async function segmentTrends(
+  db: Knex,
+  { since, ...page }: { since: Date; after: string | undefined; limit: number },
+): Promise<(SegmentItem & { trend: Trend })[]> {
+  const [rows, sizes, trends] = await Promise.all([
+    listSegments(db, { after: page.after ?? '', limit: page.limit }),
+    currentSizes(db),
+    readTrends(db, since),
+  ]);
+  const bySegment = Map.groupBy(trends, ({ segment_id }) => segment_id);
+  return rows.map(({ id, live_build_id: _, ...row }) => ({
+    ...row,
+    size: sizes.get(id) ?? 0,
+    trend: bySegment.get(id) ?? [],
+  }));
 }
 
 export type SegmentDetail = {

@@ -227,6 +227,19 @@ export async function readSizes(db: Knex, segment_id: number, since: Date): Prom
     .orderBy('hour');
 }
 
+export type TrendRow = { segment_id: number; hour: Date; size: number; before: number };
+
+/** Of every segment the days in which it changed: how many there were when the day began, and at its end. */
+export async function readTrends(db: Knex, since: Date): Promise<TrendRow[]> {
+  const { rows } = await db.raw(
+    `select segment_id, date_trunc('day', hour) as hour, (array_agg(size order by hour desc))[1] as size,
+            (array_agg(size - entered + exited order by hour))[1] as before
+       from segment_sizes where hour >= ? group by 1, 2 order by 1, 2`,
+    [since],
+  );
+  return rows;
+}
+
 /** By the id of the segment. */
 export async function currentSizes(db: Knex): Promise<Map<number, number>> {
   const rows: { segment_id: number; size: number }[] = await db('current_segment_sizes').select('segment_id', 'size');

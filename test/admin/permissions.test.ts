@@ -3,6 +3,10 @@ import { PassThrough } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { consoleRoutes } from '../../src/admin/routes.ts';
 import { grantByEmail } from '../../src/admin/staff.ts';
+import { systemClock } from '../../src/clock.ts';
+import { catalogueReader } from '../../src/events/catalogue.ts';
+import { createI18n } from '../../src/http/i18n.ts';
+import { createSegment } from '../../src/segments/segment.ts';
 import { createVisitor } from '../login/visitor.ts';
 import { attackerOf, basic, claimsOf, freshPhone } from '../security/attacker.ts';
 import { email, phone } from '../subjects/people.ts';
@@ -24,6 +28,20 @@ const least: Record<string, 'viewer' | 'operator' | 'owner'> = {
   'get /admin/merges/:id': 'viewer',
   'get /admin/cases': 'viewer',
   'get /admin/cases/:id': 'viewer',
+  'get /admin/segments': 'viewer',
+  'get /admin/segments/:key': 'viewer',
+  'get /admin/segments/:key/members': 'viewer',
+  'get /admin/segments/:key/changes': 'viewer',
+  'get /admin/segments/:key/versions': 'viewer',
+  'get /admin/segments/:key/explain': 'viewer',
+  'post /admin/segments/:key/status': 'operator',
+  'post /admin/segments/:key/list': 'operator',
+  'post /admin/segments/:key/members.csv': 'operator',
+  'get /admin/segment-builder': 'operator',
+  'post /admin/segment-builder': 'operator',
+  'get /admin/segments/:key/edit': 'operator',
+  'post /admin/segments/:key/edit': 'operator',
+  'post /admin/segment-preview': 'operator',
   'get /admin/search': 'operator',
   'post /admin/search': 'operator',
   'post /admin/people/:sub/sessions/end': 'operator',
@@ -68,12 +86,17 @@ beforeAll(async () => {
   const found = await world.caseBetween();
   await grantByEmail(world.services, 'invited@example.com', 'viewer');
   const invitation = await db('staff_invitations').whereNotNull('email_lookup').first('id');
+  const segment = { version: 1, key: 'everybody', name: 'Everybody', purpose: 'service', where: { event: '*' } };
+  const readCatalogue = catalogueReader({ db, clock: systemClock });
+  const segments = { clock: systemClock, readCatalogue, translate: createI18n().translator('en') };
+  await db.transaction((trx) => createSegment(trx, segments, segment, 'client:test'));
   addressOf = (path) =>
     path
       .replace(/(identities)\/:id/, `$1/${identity.id}`)
       .replace(/(merges)\/:id/, `$1/${merge}`)
       .replace(/(cases)\/:id/, `$1/${found.id}`)
       .replace(/(invitations)\/:id/, `$1/${invitation.id}`)
+      .replace(':key', 'everybody')
       .replace('staff/:sub', `staff/${staff.viewer.sub}`)
       .replace(':sub', sub)
       .replace(/^\/admin\/merge$/, `/admin/merge?survivor=${sub}&absorbed=${other}`);

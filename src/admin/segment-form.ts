@@ -1,0 +1,244 @@
+/**
+ * The builder's form: a draft written as fields and read back from what was posted, what its buttons do to it, and which fields each node
+ * shows. A node's fields are named by where it stands: `n` is the whole, `n.0` its first part, `n.0:event` a field of that.
+ */
+
+import type { Fault } from '../behaviour/faults.ts';
+import { calendarUnits, conditionOps } from '../behaviour/language.ts';
+import { purposes } from '../consent/consent.ts';
+import { trusts } from '../events/trust.ts';
+import { traitOps } from '../segments/definition.ts';
+import type { Fields } from './console.ts';
+import {
+  aggregates,
+  comparisons,
+  type Draft,
+  type DraftKind,
+  emptyDraft,
+  nodeKinds,
+  partKinds,
+} from './segment-draft.ts';
+
+const kinds: readonly string[] = [...nodeKinds, ...partKinds];
+/** Deeper than any definition may be, so that the parser is who says so; and no deeper, whatever is posted (threat E4). */
+const deepest = 16;
+const mostParts = 100;
+
+/** What was posted; a node without a kind is none. */
+export function readDraft(form: Fields, id = 'n', level = 0): Draft | undefined {
+  const kind = form[`${id}:kind`];
+  if (kind === undefined || !kinds.includes(kind) || level > deepest) return undefined;
+  const values: Draft['values'] = {};
+  for (const { name } of controls(kind as DraftKind, undefined)) {
+    const text = form[`${id}:${name}`];
+    if (text !== undefined) values[name] = text;
+  }
+  const parts: Draft[] = [];
+  for (let at = 0; at < mostParts; at++) {
+    const part = readDraft(form, `${id}.${at}`, level + 1);
+    if (!part) break;
+    parts.push(part);
+  }
+  return { kind: kind as DraftKind, values, parts };
+}
+
+/** `add n.0`, `remove n.0.1`, `up n.1`, `wrap n`: what a button asks for. @param form has, beside `add`, what is to be added */
+export function changed(root: Draft, act: string, form: Fields): Draft {
+  const [, verb, id = 'n'] = /^(add|remove|up|wrap) (n(?:\.\d{1,3})*)$/.exec(act) ?? [];
+  if (!verb) return root;
+  if (verb === 'wrap') return { kind: 'all', values: {}, parts: [root] };
+  const way = id.split('.').slice(1).map(Number);
+  if (verb === 'add') {
+    const kind = kinds.find((known) => known === form[`${id}:add`]) as DraftKind | undefined;
+    return kind ? at(root, way, (node) => ({ ...node, parts: [...node.parts, emptyDraft(kind)] })) : root;
+  }
+  const last = way.pop();
+  if (last === undefined) return root;
+  return at(root, way, (node) => {
+    const parts = [...node.parts];
+    const [moved] = parts.splice(last, 1);
+    if (verb === 'up' && moved) parts.splice(Math.max(0, last - 1), 0, moved);
+    return { ...node, parts };
+  });
+}
+
+function at(node: Draft, [next, ...way]: number[], change: (node: Draft) => Draft): Draft {
+  if (next === undefined) return change(node);
+  return { ...node, parts: node.parts.map((part, index) => (index === next ? at(part, way, change) : part)) };
+}
+
+export type Control = {
+  name: string;
+  type: 'text' | 'number' | 'select' | 'area';
+  /** Of a select: values; `words` is where their words are in the locale files. */
+  options?: readonly string[];
+  words?: string;
+  /** What is known, to choose from while typing. */
+  list?: 'events' | 'properties' | 'traits' | 'segments' | 'times';
+  /** Other fields come and go with its value. */
+  shapes?: true;
+};
+
+const select = (name: string, options: readonly string[], more: Partial<Control> = {}): Control => ({
+  name,
+  type: 'select',
+  options,
+  words: `admin.builder.${name}`,
+  ...more,
+});
+const text = (name: string, list?: Control['list']): Control => ({ name, type: 'text', ...(list && { list }) });
+
+const channels = ['', 'website', 'miniprogram', 'app', 'server', 'wechat'];
+const match = [text('event', 'events'), select('channel', channels, { words: 'admin.channel' })];
+const rarer = [
+  select('trust', ['', ...trusts], { words: 'admin.trust' }),
+  text('unless_event', 'events'),
+  text('unless_same', 'properties'),
+];
+const formOps = conditionOps.flatMap((op) => (op === 'exists' ? ['exists', 'missing'] : [op]));
+const identities = ['phone', 'email', 'wechat_openid', 'wechat_unionid', 'oidc', 'member_no'];
+
+/** @param values undefined: every field that such a node may have */
+function controls(kind: DraftKind, values: Draft['values'] | undefined): Control[] {
+  const when = (isShown: boolean, ...shown: Control[]) => (values === undefined || isShown ? shown : []);
+  const { window = '', aggregate = '', op = '' } = values ?? {};
+  const windows = [
+    select('window', ['', 'within', 'calendar', 'between', 'range'], { shapes: true }),
+    ...when(window === 'within', text('within', 'times')),
+    ...when(window === 'between', text('from', 'times'), text('to', 'times')),
+    ...when(window === 'calendar', select('unit', calendarUnits), text('offset')),
+    ...when(window === 'range', text('after'), text('before')),
+  ];
+  const isCompared = aggregate !== '' && aggregate !== 'first' && aggregate !== 'last';
+  const hasPath = isCompared && aggregate !== 'count' && aggregate !== 'days';
+  const isOpen = op !== 'exists' && op !== 'missing';
+  switch (kind) {
+    case 'event':
+      return [
+        ...match,
+        select('aggregate', ['', ...aggregates], { shapes: true }),
+        ...when(hasPath, text('of', 'properties')),
+        ...when(isCompared, select('op', comparisons, { words: 'admin.builder.compare' }), text('value')),
+        ...when(isCompared, select('op2', ['', ...comparisons], { words: 'admin.builder.compare', shapes: true })),
+        ...when(isCompared && Boolean(values?.op2), text('value2')),
+        ...when(aggregate === 'sum', text('minus_event', 'events'), text('minus_of', 'properties')),
+        ...windows,
+        ...rarer,
+      ];
+    case 'sequence':
+      return [text('in', 'times'), text('same', 'properties'), ...windows];
+    case 'step':
+      return [...match, ...rarer];
+    case 'no':
+      return [...match, text('for', 'times'), ...rarer];
+    case 'where':
+    case 'item':
+      return [
+        text('property', 'properties'),
+        select('op', formOps, { words: 'admin.builder.operator', shapes: true }),
+        ...when(isOpen, text('value')),
+      ];
+    case 'trait': {
+      const ops = traitOps.flatMap((one) => (one === 'exists' ? ['exists', 'missing'] : [one]));
+      return [
+        text('trait', 'traits'),
+        select('op', ops, { words: 'admin.builder.operator', shapes: true }),
+        ...when(isOpen, text('value')),
+      ];
+    }
+    case 'per':
+      return [text('per', 'properties')];
+    case 'tag':
+      return [text('tag')];
+    case 'segment':
+      return [text('segment', 'segments')];
+    case 'consent':
+      return [select('consent', ['service', ...Object.keys(purposes)], { words: 'admin.purpose' })];
+    case 'identity':
+      return [select('identity', identities, { words: 'admin.kind' }), text('issuer')];
+    case 'sample':
+      return [{ name: 'percent', type: 'number' }, text('salt')];
+    case 'json':
+      return [{ name: 'json', type: 'area' }];
+    default:
+      return [];
+  }
+}
+
+/** Fields of a node that most leave empty, behind a fold. */
+const foldable = new Set([
+  'trust',
+  'unless_event',
+  'unless_same',
+  'minus_event',
+  'minus_of',
+  'op2',
+  'value2',
+  'issuer',
+]);
+
+export type ShownControl = Control & { id: string; value: string };
+export type ShownNode = {
+  id: string;
+  kind: DraftKind;
+  controls: ShownControl[];
+  folded: ShownControl[];
+  isFoldOpen: boolean;
+  faults: { field: string; fault: Fault }[];
+  parts: ShownNode[];
+  /** What can be put into it. */
+  addable: readonly DraftKind[];
+};
+
+const addableOf: Partial<Record<DraftKind, readonly DraftKind[]>> = {
+  all: nodeKinds,
+  any: nodeKinds,
+  not: nodeKinds,
+  per: ['event', 'not', 'sequence'],
+  event: ['where', 'item'],
+  step: ['where', 'item'],
+  no: ['where', 'item'],
+  sequence: ['step', 'no'],
+};
+
+/** The draft for the page: fields to show, each fault at the deepest node that it is about. */
+export function shownNode(draft: Draft, faults: Fault[], id = 'n', path = 'where'): ShownNode {
+  const { kind, values } = draft;
+  const within = faults.filter((fault) => isAt(fault.path, path));
+  const ways = waysOf(draft, path);
+  const parts = draft.parts.map((part, index) => shownNode(part, within, `${id}.${index}`, ways[index] ?? path));
+  const own = within.filter((fault) => !ways.some((way) => isAt(fault.path, way)));
+  const shown = controls(kind, values).map(
+    (control): ShownControl => ({ ...control, id: `${id}:${control.name}`, value: values[control.name] ?? '' }),
+  );
+  const folded = shown.filter(({ name }) => foldable.has(name));
+  const isFull = kind === 'not' && draft.parts.length > 0;
+  return {
+    id,
+    kind,
+    controls: shown.filter(({ name }) => !foldable.has(name)),
+    folded,
+    isFoldOpen: folded.some(({ value }) => value !== ''),
+    faults: own.map((fault) => ({ field: fault.path.slice(path.length).replace(/^\./, ''), fault })),
+    parts,
+    addable: isFull ? [] : (addableOf[kind] ?? []),
+  };
+}
+
+const isAt = (fault: string, path: string) =>
+  fault === path || fault.startsWith(`${path}.`) || fault.startsWith(`${path}[`);
+
+/** Where in the definition each part stands. */
+function waysOf({ kind, parts }: Draft, path: string): string[] {
+  const seen = new Map<string, number>();
+  return parts.map((part, index) => {
+    const nth = seen.get(part.kind) ?? 0;
+    seen.set(part.kind, nth + 1);
+    if (kind === 'not') return `${path}.not`;
+    if (kind === 'per') return `${path}.all[${index}]`;
+    if (kind === 'sequence') return `${path}.sequence[${index}]`;
+    if (part.kind === 'where' || part.kind === 'item')
+      return `${kind === 'no' ? `${path}.no` : path}.${part.kind}[${nth}]`;
+    return `${path}.${kind}[${index}]`;
+  });
+}
