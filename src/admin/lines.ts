@@ -1,8 +1,9 @@
-/** Rows of the two long lists, events and the record, cut to what a line can hold. Everything in them was written by others. */
+/** Rows of the long lists, events, the record and members, cut to what a line can hold. Everything in them was written by others. */
 import type { AuditRow } from '../audit/audit.ts';
 import { builtin } from '../events/builtin-catalogue.ts';
 import type { EventItem } from '../events/timeline.ts';
 import type { Language, Translate } from '../http/i18n.ts';
+import type { Member } from '../segments/membership.ts';
 
 const titles = new Map(builtin.map(({ name, title }) => [name, title]));
 const most = { fields: 40, characters: 300 };
@@ -51,4 +52,9 @@ export function auditLine(entry: AuditRow, t: Translate, colleagues: Map<string,
     reason,
     fields: fieldsOf(Object.fromEntries(Object.entries(details).filter(([name]) => name !== 'reason' || !reason))),
   };
+}
+
+/** The values for which somebody is a member, some of each path. */
+export function matchedLines(matched: Member['matched']): { path: string; values: string[] }[] {
+  return Object.entries(matched ?? {}).map(([path, values]) => ({ path, values: values.slice(0, 20).map(plain) }));
 }

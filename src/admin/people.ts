@@ -5,13 +5,15 @@ import { timeline } from '../events/timeline.ts';
 import { listClients } from '../oidc/clients.ts';
 import { browserSessionsOf, endGrantOf, endOthersOf, endSessionOf, grantsOf } from '../oidc/grants.ts';
 import { profileOf } from '../profiles/profile.ts';
+import { membershipsOf } from '../segments/membership.ts';
+import { segmentPage } from '../segments/segment.ts';
 import { casesOf, relatedSubjects } from '../subjects/cases.ts';
 import type { Subject } from '../subjects/subjects.ts';
 import { mergesOf } from '../subjects/undo.ts';
 import { pairOf } from './case-words.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
-import { auditLine, eventLine } from './lines.ts';
+import { auditLine, eventLine, matchedLines } from './lines.ts';
 import { briefOf, colleaguesIn, idOrNone, readPerson, shownIdentities } from './person.ts';
 import { endSessionsOf } from './sessions.ts';
 import { roleOf } from './staff.ts';
@@ -83,6 +85,16 @@ const pages: AdminRoute[] = [
   personPage('events', '/events', async (deps, { query, language }, { sub }) => {
     const page = await timeline(deps.db, sub, { limit: pageSize, ...(query.cursor && { cursor: query.cursor }) });
     return { events: page.data.map((event) => eventLine(event, sub, language)), next: page.next_cursor };
+  }),
+  personPage('segments', '/segments', async (deps, _request, { sub }) => {
+    const memberships = await membershipsOf(deps.db, sub);
+    const known = await segmentPage(deps.db, { after: undefined, limit: 200 });
+    return {
+      memberships: memberships.map((membership) => ({ ...membership, values: matchedLines(membership.matched) })),
+      others: known.filter(
+        ({ key, status }) => status !== 'archived' && !memberships.some((membership) => membership.key === key),
+      ),
+    };
   }),
   personPage('history', '/history', async (deps, { query, t }, { sub }) => {
     const before = idOrNone(query.before);

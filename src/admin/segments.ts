@@ -16,6 +16,7 @@ import type { AdminRequest, AdminRoute } from './console.ts';
 import { toCsv } from './csv.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { lineChanges } from './line-changes.ts';
+import { matchedLines } from './lines.ts';
 import { briefOf, colleaguesIn, idOr404, idOrNone, readPerson } from './person.ts';
 import { explanationTree } from './segment-explanation.ts';
 import { asWritten, segmentServices, wordsFor } from './segment-services.ts';
@@ -80,9 +81,6 @@ async function overview(deps: AdminDependencies, request: AdminRequest, { row, s
   };
 }
 
-const matchedLines = (matched: Member['matched']) =>
-  Object.entries(matched ?? {}).map(([path, values]) => ({ path, values: values.slice(0, 20).map(String) }));
-
 async function members(deps: AdminDependencies, { query }: AdminRequest, { row }: SegmentDetail) {
   const found = await membersOf(deps.db, row.key, { after: idOrNone(query.after) ?? null, limit: pageSize + 1 });
   const page = found.slice(0, pageSize);
@@ -130,7 +128,7 @@ async function explanation(deps: AdminDependencies, request: AdminRequest, { row
   const why = await explainMembership(deps, row.key, person.sub);
   return {
     asked,
-    why,
+    answer: why,
     who: await briefOf(deps, person.sub),
     tree: why.explanation.where && explanationTree(why.explanation.where, wordsFor(request)),
     values: matchedLines(why.matched),

@@ -23,6 +23,7 @@ const least: Record<string, 'viewer' | 'operator' | 'owner'> = {
   'get /admin/people/:sub': 'viewer',
   'get /admin/people/:sub/sessions': 'viewer',
   'get /admin/people/:sub/events': 'viewer',
+  'get /admin/people/:sub/segments': 'viewer',
   'get /admin/people/:sub/history': 'viewer',
   'get /admin/people/:sub/merges': 'viewer',
   'get /admin/merges/:id': 'viewer',

@@ -213,6 +213,8 @@ describe('a segment', () => {
     expect(inside.html).toContain('why-yes');
     const outside = await page(`/segments/buyers/explain?sub=${other}`);
     expect(outside.html).toContain('此用户不在人群中');
+    expect((await page(`/people/${buyer}/segments`)).html).toContain(`/segments/buyers/explain?sub=${buyer}`);
+    expect((await page(`/people/${other}/segments`)).html).toContain('为什么不在');
     expect(await world.auditOf({ action: 'segment.created', actor_id: operator.sub })).toMatchObject([
       { details: { segment: 'buyers', version: 1 } },
     ]);
