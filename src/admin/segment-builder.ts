@@ -4,10 +4,10 @@
  */
 import { recordAudit } from '../audit/audit.ts';
 import type { Fault } from '../behaviour/faults.ts';
+import { measure } from '../behaviour/measure.ts';
 import { AppError } from '../errors.ts';
 import { builtin } from '../events/builtin-catalogue.ts';
 import { isRecord } from '../events/storable.ts';
-import { measure } from '../segments/measure.ts';
 import { segmentPurposes, sentenceOf } from '../segments/parse.ts';
 import { previewSegment } from '../segments/preview.ts';
 import {
