@@ -41,19 +41,12 @@ export type StoredRow = EventRow & { divided: StoredContext };
 export const horizonDays = 30;
 
 /**
- * Part of the question that comes before storing (`asked`: n, source_id, message_id; $4 to $5 is the horizon): which of them are there
- * already. Of two processes that are asking at the same instant the unique index of the month decides.
- *
- * The limit keeps it a probe of the index for each: planned as a join while a new month is empty, it would go on reading all of that month
- * until the table is analysed. The horizon is hidden from the planner, or it would plan anew each time (2 ms) for the months that this
- * leaves out; they are left out when it runs.
+ * Part of the question that comes before storing (`asked`: n from 0, source_id, message_id; $4 to $5 is the horizon): which of them are
+ * there already. Of two processes that are asking at the same instant the unique index of the month decides.
  */
 export const knownSql = `known as (
-    select a.n from asked a cross join lateral (
-      select from events e
-       where message_key(e.source_id, e.message_id) = message_key(a.source_id, a.message_id)
-         and e.received_at >= (select $4::timestamptz) and e.received_at < (select $5::timestamptz)
-       limit 1) e
+    select k.n - 1 as n
+      from known_messages(array(select message_key(source_id, message_id) from asked order by n), $4, $5) as k (n)
   )`;
 
 /** In the order of the unique index: rows that others are storing too are waited for in one direction, and nobody deadlocks. */
