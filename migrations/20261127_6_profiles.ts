@@ -48,6 +48,12 @@ export async function up(knex: Knex): Promise<void> {
       primary key (subject_id, channel)
     );
     comment on table profile_touches is 'From where a person came to each channel, first and last, as recorded under this sub.';
+    create view sub_touches as select subject_id, channel, first_at, first, last_at, last from profile_touches;
+    comment on view sub_touches is 'The same, for whoever puts a profile together.';
+    create view tag_words as
+      select m.subject_id, t.tag, t.added_at, t.added_by
+        from subject_members m join profile_tags t on t.subject_id = m.member_id;
+    comment on view tag_words is 'Who gave each person which tag and when, over all subs.';
 
     create or replace view current_traits as
       select * from (

@@ -63,6 +63,7 @@ export function createRouters(parts: Parts): Router<RequestState>[] {
     reportRoutes({ connectors }),
     meRoutes({
       db,
+      clock,
       seal,
       log,
       limits,

@@ -8,6 +8,7 @@ import type { RequestState } from '../http/server.ts';
 import type { Cors } from '../oidc/cors.ts';
 import { handoverRoutes } from './handovers.ts';
 import type { MeServices } from './me.ts';
+import { meProfileRoutes } from './me-profile.ts';
 import { miniprogramLinkRoutes } from './miniprogram-links.ts';
 import { signInRoutes } from './sign-ins.ts';
 
@@ -22,7 +23,7 @@ export function meRoutes({ cors, log, authenticate, ...services }: MeOptions): R
     await cors.settle(ctx);
     await next();
   });
-  const routes = [...signInRoutes, ...handoverRoutes, ...miniprogramLinkRoutes];
+  const routes = [...meProfileRoutes, ...signInRoutes, ...handoverRoutes, ...miniprogramLinkRoutes];
   router.use(mountRoutes(routes, { prefix, services, log, authenticate, callers: 'people' }).routes());
   return router;
 }

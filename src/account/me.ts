@@ -1,4 +1,5 @@
 /** What the routes of a person's own API share. The token is the person's, and says through which of our applications they speak. */
+import type { Clock } from '../clock.ts';
 import type { Connectors } from '../connectors/contract.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
@@ -9,6 +10,7 @@ import type { Seal } from '../seal.ts';
 
 export type MeServices = {
   db: Database;
+  clock: Clock;
   seal: Seal;
   limits: Limits;
   publicUrl: string;

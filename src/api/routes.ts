@@ -16,9 +16,11 @@ import { eventDefinitionRoutes } from './event-definitions.ts';
 import { eventRoutes } from './events.ts';
 import { identityRoutes } from './identities.ts';
 import { mergeRoutes } from './merges.ts';
+import { profileRoutes } from './profiles.ts';
 import { segmentRoutes } from './segments.ts';
 import { type ApiServices, scopes } from './services.ts';
 import { subjectRoutes } from './subjects.ts';
+import { traitRoutes } from './traits.ts';
 import { verificationFileRoutes } from './verification-files.ts';
 import { wechatTokenRoutes } from './wechat-tokens.ts';
 import { writeKeyRoutes } from './write-keys.ts';
@@ -26,10 +28,12 @@ import { writeKeyRoutes } from './write-keys.ts';
 export const routes = [
   ...subjectRoutes,
   ...identityRoutes,
+  ...profileRoutes,
   ...mergeRoutes,
   ...eventRoutes,
   ...eventDefinitionRoutes,
   ...segmentRoutes,
+  ...traitRoutes,
   ...clientRoutes,
   ...writeKeyRoutes,
   ...connectorRoutes,

@@ -4,7 +4,6 @@ import { currentConsents } from '../consent/consent.ts';
 import { fail } from '../errors.ts';
 import { timeline } from '../events/timeline.ts';
 import { trusts } from '../events/trust.ts';
-import { profileOf } from '../profiles/profile.ts';
 import { setStanding } from '../subjects/standing.ts';
 import { findByIdentity } from '../subjects/subjects.ts';
 import { text } from './fields.ts';
@@ -43,26 +42,6 @@ const eventBody = z
       .meta({ description: 'The sub it was recorded under; null when it came through an anonymous id.' }),
   })
   .meta({ id: 'Event' });
-
-const counts = z.record(z.string(), z.int());
-
-const profileBody = z
-  .object({
-    sub: subjectId,
-    first_seen_at: timestamp.nullable(),
-    last_seen_at: timestamp.nullable(),
-    events_total: z.int(),
-    channels: z.record(
-      z.string(),
-      z.object({
-        first_seen_at: timestamp,
-        last_seen_at: timestamp,
-        counts: counts.meta({ description: 'Events by name that are trusted enough to count.' }),
-        uncounted: counts.meta({ description: 'Events by name that are not.' }),
-      }),
-    ),
-  })
-  .meta({ id: 'Profile' });
 
 const consentBody = z
   .object({ purpose: z.string(), version: z.string(), is_granted: z.boolean(), at: timestamp })
@@ -142,19 +121,6 @@ export const subjectRoutes = [
     async handle({ db }, { params, query }) {
       const { sub } = await standing(db, params.sub);
       return timeline(db, sub, query);
-    },
-  }),
-  route({
-    ...shared,
-    method: 'get',
-    path: '/subjects/{sub}/profile',
-    id: 'getProfile',
-    summary: 'When and how often the person was seen on each channel',
-    params: requestedSubject,
-    answer: profileBody,
-    async handle({ db }, { params }) {
-      const { sub } = await standing(db, params.sub);
-      return profileOf(db, sub);
     },
   }),
   route({

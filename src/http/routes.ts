@@ -167,8 +167,12 @@ async function readBody(ctx: Context): Promise<unknown> {
   if (!ctx.is('application/json')) throw fail('unsupported_media_type');
   const body = await readJson(ctx, { limit: bodyLimit });
   if (!isStorable(body)) {
-    throw fail('bad_request', { message: 'The body holds a NUL character or is nested too deeply.' });
+    throw fail('bad_request', {
+      message: 'The body holds a NUL character or is nested too deeply.',
+    });
   }
+  // Schemas leave it out without a word (threats E5, D20).
+  if (namesPrototype(body)) throw fail('invalid_fields', { fields: Object.fromEntries([['__proto__', unknownField]]) });
   return body;
 }
 
@@ -177,6 +181,11 @@ function isStorable(value: unknown, depth = 0): boolean {
   if (typeof value === 'string') return !value.includes('\0');
   if (typeof value !== 'object' || value === null) return true;
   return depth < 32 && Object.entries(value).every((entry) => entry.every((part) => isStorable(part, depth + 1)));
+}
+
+function namesPrototype(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.hasOwn(value, '__proto__') || Object.values(value).some(namesPrototype);
 }
 
 const unknownField = 'There is no field of this name.';

@@ -60,14 +60,16 @@ function compileTraits({ own, rfm }: { own: OwnTrait[]; rfm: RfmSettings | null 
   return new Map(all.map((trait) => [trait.name, trait]));
 }
 
-let kept: { text: string; traits: ComputedTraits } | undefined;
+/** What is worked out, and by which thresholds. */
+export type Workings = { traits: ComputedTraits; rfm: RfmSettings };
+let kept: (Workings & { text: string }) | undefined;
 
 /** The ones in force. Compiled when they differ from what was asked last. */
-export async function readComputedTraits(db: Knex): Promise<ComputedTraits> {
+export async function readWorkings(db: Knex): Promise<Workings> {
   const rows = await readComputedRows(db);
   const text = JSON.stringify(rows);
-  if (kept?.text !== text) kept = { text, traits: compileTraits(rows) };
-  return kept.traits;
+  if (kept?.text !== text) kept = { text, traits: compileTraits(rows), rfm: rows.rfm ?? usualRfm };
+  return kept;
 }
 
 /** `{ name, title: { "zh-CN", "en" }, definition, tz? }` read from JSON: every fault at once. */

@@ -13,6 +13,7 @@ import { hasAgreed } from '../consent/consent.ts';
 import type { Activity } from '../events/activity.ts';
 import { keepDeclared } from './declared.ts';
 import { addCounts, type Count, readCounts } from './store.ts';
+import { keepTouches } from './touches.ts';
 
 export type ChannelProfile = {
   first_seen_at: string;
@@ -67,4 +68,5 @@ function seen(counts: Count[]): { first_seen_at: string | null; last_seen_at: st
 export async function keepActivity(trx: Knex.Transaction, sums: Activity[]): Promise<void> {
   await addCounts(trx, sums);
   await keepDeclared(trx, sums);
+  await keepTouches(trx, sums);
 }

@@ -2,9 +2,11 @@
  * Recency, frequency and monetary value (RFM): how long ago somebody bought, how often and for how much, each as a score from 1 to 5, and
  * the eight groups that retailers make of high and low. The thresholds are data; a score is 1 and one more for each threshold that is met.
  */
+import { z } from 'zod';
 import { combined, compileComputed } from '../behaviour/computed.ts';
 import { day } from '../behaviour/duration.ts';
-import type { Scalar } from '../behaviour/language.ts';
+import type { Facts } from '../behaviour/facts.ts';
+import type { Scalar, ValueNode } from '../behaviour/language.ts';
 import { usualTimeZone } from '../behaviour/parse-window.ts';
 import { type ComputedSql, computedSql } from '../behaviour/sql/computed.ts';
 import { never, type Statement } from '../behaviour/sql/statement.ts';
@@ -12,18 +14,28 @@ import { moment, span } from '../behaviour/sql/windows.ts';
 import type { ComputedTrait } from './computed.ts';
 import type { Title } from './system-traits.ts';
 
-export type RfmSettings = {
-  /** Bought within so many days: from the longest to the shortest. */
-  recency_days: number[];
-  /** So many orders in the period, rising. */
-  frequency: number[];
-  /** So much paid in the period, net of refunds, rising. */
-  monetary: number[];
-  /** Of frequency and monetary value, in days. */
-  period_days: number;
-  /** The score from which on each counts as high. */
-  high: { recency: number; frequency: number; monetary: number };
-};
+const ordered = (isNext: (one: number, next: number) => boolean, sentence: string) =>
+  z
+    .array(z.number().positive().max(1e12))
+    .length(4)
+    .refine((all) => all.every((one, at) => at === 0 || isNext(all[at - 1] ?? 0, one)), sentence);
+const rising = ordered((one, next) => one < next, 'must rise');
+const score = z.int().min(2).max(5);
+
+export const rfmSettings = z
+  .strictObject({
+    recency_days: ordered((one, next) => one > next, 'must fall')
+      .refine((all) => all.every((days) => days <= 3650), 'must be at most 3650 days')
+      .meta({ description: 'Bought within so many days: from the longest to the shortest.' }),
+    frequency: rising.meta({ description: 'So many orders in the period.' }),
+    monetary: rising.meta({ description: 'So much paid in the period, net of refunds.' }),
+    period_days: z.int().min(1).max(3650).meta({ description: 'Of frequency and monetary value.' }),
+    high: z
+      .strictObject({ recency: score, frequency: score, monetary: score })
+      .meta({ description: 'The score from which on each counts as high.' }),
+  })
+  .meta({ id: 'RfmSettings' });
+export type RfmSettings = z.output<typeof rfmSettings>;
 
 export const usualRfm: RfmSettings = {
   recency_days: [180, 90, 60, 30],
@@ -56,12 +68,7 @@ const titles: Record<Part, Title> = {
 
 /** Who never bought has none of them. */
 export function rfmTraits(settings: RfmSettings): ComputedTrait[] {
-  const within = `${settings.period_days}d`;
-  const definitions = [
-    { event: 'order_paid', last: true as const },
-    { event: 'order_paid', distinct: { of: 'order_id' }, within },
-    { event: 'order_paid', sum: { of: 'total', minus: { event: 'order_refunded', of: 'total' } }, within },
-  ];
+  const definitions = definitionsOf(settings);
   const questions = definitions.map((definition) => compileComputed(definition, usualTimeZone));
   const parts = definitions.map((definition) => computedSql(definition, usualTimeZone));
   return (['recency', 'frequency', 'monetary', 'segment'] as const).map((part) => ({
@@ -78,14 +85,60 @@ export function rfmTraits(settings: RfmSettings): ComputedTrait[] {
   }));
 }
 
-function scored(settings: RfmSettings, part: Part, [last, orders, paid]: (Scalar | null)[], at: number) {
-  if (typeof last !== 'string') return { value: null, dueAt: null };
-  const ends = settings.recency_days.map((days) => Date.parse(last) + days * day).filter((end) => end > at);
-  const scores: Scores = {
-    recency: 1 + ends.length,
+function definitionsOf({ period_days }: RfmSettings): ValueNode[] {
+  const within = `${period_days}d`;
+  return [
+    { event: 'order_paid', last: true },
+    { event: 'order_paid', distinct: { of: 'order_id' }, within },
+    { event: 'order_paid', sum: { of: 'total', minus: { event: 'order_refunded', of: 'total' } }, within },
+  ];
+}
+
+export type Rfm = {
+  recency: { score: number; last_order_at: string };
+  frequency: { score: number; orders: number };
+  monetary: { score: number; paid: number };
+  group: { code: string; title: Title };
+  period_days: number;
+};
+
+/** The scores with what they are of; null for who never bought. @param at milliseconds since 1970 */
+export function explainRfm(settings: RfmSettings, facts: Facts, at: number): Rfm | null {
+  const [last, orders, paid] = definitionsOf(settings).map(
+    (definition) => compileComputed(definition, usualTimeZone).value(facts, at).value,
+  );
+  if (typeof last !== 'string') return null;
+  const scores = scoresOf(settings, { last, orders, paid }, at);
+  const group = rfmGroups[groupOf(settings, scores)];
+  if (!group) throw new Error('there are eight groups');
+  return {
+    recency: { score: scores.recency, last_order_at: last },
+    frequency: { score: scores.frequency, orders: Number(orders) },
+    monetary: { score: scores.monetary, paid: Number(paid) },
+    group,
+    period_days: settings.period_days,
+  };
+}
+
+type Values = { last: string; orders: Scalar | null | undefined; paid: Scalar | null | undefined };
+
+function scoresOf(settings: RfmSettings, { last, orders, paid }: Values, at: number): Scores {
+  return {
+    recency: 1 + endsOf(settings, last, at).length,
     frequency: 1 + met(settings.frequency, orders),
     monetary: 1 + met(settings.monetary, paid),
   };
+}
+
+/** When the thresholds of recency that are met will be no more. */
+function endsOf({ recency_days }: RfmSettings, last: string, at: number): number[] {
+  return recency_days.map((days) => Date.parse(last) + days * day).filter((end) => end > at);
+}
+
+function scored(settings: RfmSettings, part: Part, [last, orders, paid]: (Scalar | null)[], at: number) {
+  if (typeof last !== 'string') return { value: null, dueAt: null };
+  const scores = scoresOf(settings, { last, orders, paid }, at);
+  const ends = endsOf(settings, last, at);
   const value = part === 'segment' ? (rfmGroups[groupOf(settings, scores)]?.code ?? null) : scores[part];
   return { value, dueAt: ends.length ? Math.min(...ends) : null };
 }

@@ -15,7 +15,7 @@ export async function readComputedRows(db: Knex): Promise<{ own: OwnTrait[]; rfm
 
 export type TraitRow = OwnTrait & { version: number; created_at: Date; created_by: string; updated_at: Date };
 
-export async function readDefinitions(db: Knex): Promise<TraitRow[]> {
+export async function traitDefinitions(db: Knex): Promise<TraitRow[]> {
   return db('trait_definitions')
     .select('name', 'title', 'definition', 'tz', 'version', 'created_at', 'created_by', 'updated_at')
     .orderBy('name');

@@ -1,13 +1,6 @@
 /** What has to be known to evaluate segments, and which of them an event can change. */
-import { union } from '../behaviour/match.ts';
+import { type Needs, needsOf as needsOfQuestions } from '../behaviour/needs.ts';
 import type { CompiledSegment, CompileOptions } from './evaluate.ts';
-
-export type Needs = {
-  /** Events of other names change nothing. */
-  names: string[] | '*';
-  /** Nor do events up to this timestamp (milliseconds since 1970, included), at this instant or later. Null: all may. */
-  since: number | null;
-};
 
 /** The events that have to be known of a person, those of the segments referred to included. @param at milliseconds since 1970 */
 export function needsOf(
@@ -15,15 +8,10 @@ export function needsOf(
   at: number,
   { segmentOf }: Pick<CompileOptions, 'segmentOf'>,
 ): Needs {
-  const questions = [...withReferences(segments, segmentOf)].flatMap(({ reads }) => reads.questions);
-  const names = questions
-    .flatMap(({ matchers }) => matchers)
-    .reduce<ReadonlySet<string> | null>((all, matcher) => union(all, matcher.names), new Set());
-  const sinces = questions.map(({ since }) => since(at));
-  return {
-    names: names ? [...names] : '*',
-    since: sinces.every((since) => since !== null) ? Math.min(at, ...sinces) : null,
-  };
+  return needsOfQuestions(
+    [...withReferences(segments, segmentOf)].flatMap(({ reads }) => reads.questions),
+    at,
+  );
 }
 
 /** Whether an event of this name on this channel can change who is in a segment. */

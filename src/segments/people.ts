@@ -1,8 +1,8 @@
 /** Reads everything that a definition may ask about people, a hundred as fast as one. */
 import type { Knex } from 'knex';
 import { readBehaviour } from '../behaviour/history.ts';
+import type { Needs } from '../behaviour/needs.ts';
 import { currentVersion, type PurposeName, purposes } from '../consent/consent.ts';
-import type { Needs } from './needs.ts';
 import type { Person } from './person.ts';
 
 type FactRow = {

@@ -1,10 +1,11 @@
 /** The definitions in force, compiled once and kept until one of them changes. */
 import type { Knex } from 'knex';
+import type { Needs } from '../behaviour/needs.ts';
 import type { Logger } from '../log.ts';
-import { type ComputedTrait, readComputedTraits } from '../profiles/computed.ts';
+import { type ComputedTrait, readWorkings } from '../profiles/computed.ts';
 import type { Segment } from './definition.ts';
 import { type CompiledSegment, type CompileOptions, compileSegment } from './evaluate.ts';
-import { isTouchedBy, type Needs, needsOf } from './needs.ts';
+import { isTouchedBy, needsOf } from './needs.ts';
 import { type BuildRow, readBuilds, readDefinitions, readRevision } from './store.ts';
 import { readTagRules } from './tag-rule-store.ts';
 
@@ -76,7 +77,7 @@ export type References = {
 
 export async function readReferences(db: Knex): Promise<References> {
   const rows = await readDefinitions(db);
-  const traits = await readComputedTraits(db);
+  const { traits } = await readWorkings(db);
   const segmentsTagging = await readTagging(db);
   const definitions = new Map(rows.filter(({ kind }) => kind === 'rule').map((row) => [row.key, row.definition]));
   return {

@@ -9,23 +9,24 @@ import { deleteTagRule, insertTagRule, type TagRule } from './tag-rule-store.ts'
 
 export { readTagRules as tagRules } from './tag-rule-store.ts';
 
-/** Once more changes nothing. @throws not_found: no such segment | invalid_fields: the segment asks, through others maybe, for the tag */
+/** @returns false: it was there @throws not_found: no such segment | invalid_fields: the segment asks, through others maybe, for the tag */
 export async function addTagRule(
   trx: Knex.Transaction,
   services: SegmentServices,
   { tag, segment, by }: { tag: string; segment: string; by: string },
-): Promise<void> {
+): Promise<boolean> {
   const known = new Map((await newestDefinitions(trx)).map(({ key, definition }) => [key, definition]));
   const definition = known.get(segment);
   if (!definition) throw fail('not_found');
   const isNew = await insertTagRule(trx, { tag, segment, created_at: services.clock.now(), created_by: by });
-  if (!isNew) return;
+  if (!isNew) return false;
   const ring = ringThrough(definition, known, await readTagging(trx));
   // A list says in its definition that it is itself.
   if (ring && ring.length > 2) throw refused(ring);
   const asksItself = referencesIn(definition, () => []).tags.has(tag);
   if (asksItself) throw refused([segment, segment]);
   await rebuildTagReaders(trx, services, tag);
+  return true;
 }
 
 function refused(ring: string[]) {

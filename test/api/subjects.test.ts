@@ -415,12 +415,14 @@ describe('GET /subjects/{sub}/profile', () => {
 
   test('200 without anything for somebody who was never seen', async () => {
     const sub = await person(phone('+8613800138051'));
-    expect((await get(`/subjects/${sub}/profile`)).body).toEqual({
+    expect((await get(`/subjects/${sub}/profile`)).body).toMatchObject({
       sub,
       first_seen_at: null,
       last_seen_at: null,
       events_total: 0,
       channels: {},
+      traits: [],
+      touches: [],
     });
   });
 });

@@ -1,0 +1,54 @@
+/** Table profile_touches: by sub and channel. */
+import type { Knex } from 'knex';
+import type { Activity } from '../events/activity.ts';
+import type { Touch } from './touches.ts';
+
+type Between<Of> = { subject_id: string; channel: string; first_at: Date; first: Of; last_at: Date; last: Of };
+
+/** Without a question mark, which would stand for a value here. */
+const host = "'^https{0,1}://([^/#]+)'";
+
+/**
+ * The contexts of the first and the last event of each subject and channel, between the moments of these sums, that say from where
+ * the person came. A page that led to another of the same website is not from where.
+ */
+export async function readSources(trx: Knex, sums: Activity[]): Promise<Between<Record<string, unknown>>[]> {
+  const { rows } = await trx.raw(
+    `with asked as (
+       select subject_id, channel, min(first_at) as first_at, max(last_at) as last_at
+         from json_to_recordset(?::json) as r (subject_id uuid, channel text, first_at timestamptz, last_at timestamptz)
+        group by 1, 2
+     )
+     select a.subject_id, a.channel, f.first_at, f.first, f.last_at, f.last
+       from asked a cross join lateral (
+         select min("timestamp") as first_at, (array_agg(context order by "timestamp", id))[1] as first,
+                max("timestamp") as last_at, (array_agg(context order by "timestamp" desc, id desc))[1] as last
+           from attributed_events e
+          where e.recorded_sub = a.subject_id and e.channel = a.channel and e."timestamp" between a.first_at and a.last_at
+            and (context -> 'campaign' <> '{}' or context -> 'scene' <> '""'
+                 or substring(context #>> '{page,referrer}' from ${host})
+                    <> coalesce(substring(context #>> '{page,url}' from ${host}), context #>> '{page,host}', ''))
+         offset 0) f
+      where f.first_at is not null`,
+    [JSON.stringify(sums)],
+  );
+  return rows;
+}
+
+/** The same touch again moves nothing: `last_at` is when the person came that way. */
+export async function writeTouches(trx: Knex, touches: Between<Touch>[]): Promise<void> {
+  if (!touches.length) return;
+  await trx.raw(
+    `insert into profile_touches as t (subject_id, channel, first_at, first, last_at, last)
+     select subject_id, channel, first_at, first, last_at, last
+       from json_to_recordset(?::json) as r (subject_id uuid, channel text, first_at timestamptz, first jsonb, last_at timestamptz, last jsonb)
+      order by subject_id, channel
+     on conflict (subject_id, channel) do update
+        set first_at = least(t.first_at, excluded.first_at),
+            first = case when excluded.first_at < t.first_at then excluded.first else t.first end,
+            last_at = case when excluded.last_at > t.last_at and excluded.last <> t.last then excluded.last_at else t.last_at end,
+            last = case when excluded.last_at > t.last_at then excluded.last else t.last end
+      where excluded.first_at < t.first_at or (excluded.last_at > t.last_at and excluded.last <> t.last)`,
+    [JSON.stringify(touches)],
+  );
+}
