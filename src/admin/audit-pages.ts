@@ -20,6 +20,7 @@ const actions = [
   ...['reviewer.added', 'reviewer.removed', 'reviewer.used'],
   ...['segment.created', 'segment.edited', 'segment.active', 'segment.paused', 'segment.archived'],
   ...['segment.list_changed', 'segment.members_exported'],
+  ...['event_definition.created', 'event_definition.changed', 'event_definition.removed'],
   ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
 ];
 

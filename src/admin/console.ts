@@ -128,6 +128,8 @@ function requestOf(
   const when = (at: Date | string | null) => (at === null ? '—' : formatTime(language, new Date(at)));
   const day = (at: Date) =>
     new Intl.DateTimeFormat(language, { month: 'short', day: 'numeric', timeZone: 'Asia/Shanghai' }).format(at);
+  const clock = (at: Date) =>
+    new Intl.DateTimeFormat(language, { timeStyle: 'medium', hourCycle: 'h23', timeZone: 'Asia/Shanghai' }).format(at);
   const number = (value: number) => new Intl.NumberFormat('en').format(value);
   const why = (reason: string) => reasonInWords(reason, t) ?? reason;
   return {
@@ -141,7 +143,19 @@ function requestOf(
     t,
     may: mayDo,
     show: (view, values = {}) =>
-      render(ctx, view, { staff, may: mayDo, when, day, number, why, short: shortId, typed: form, is_kept, ...values }),
+      render(ctx, view, {
+        staff,
+        may: mayDo,
+        when,
+        day,
+        clock,
+        number,
+        why,
+        short: shortId,
+        typed: form,
+        is_kept,
+        ...values,
+      }),
     go(path) {
       ctx.status = 303;
       ctx.redirect(path);

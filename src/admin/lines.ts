@@ -14,7 +14,7 @@ export const titleOf = (event: string, language: Language) => titles.get(event)?
 export const plain = (value: unknown) =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, most.characters);
 
-function fieldsOf(values: Record<string, unknown>): { name: string; value: string }[] {
+export function fieldsOf(values: Record<string, unknown>): { name: string; value: string }[] {
   const fields = Object.entries(values).slice(0, most.fields);
   return fields.map(([name, value]) => ({ name: name.slice(0, 100), value: plain(value) }));
 }

@@ -28,6 +28,10 @@ export const permissions = {
   'segments:read': everybody,
   /** Defining, pausing, archiving, filling lists; taking members away as a file. */
   'segments:write': workers,
+  /** What trackers send, numbers and addresses masked, and what events mean. */
+  'events:read': everybody,
+  /** Saying what events mean: what counts, and what is refused. */
+  'events:define': owners,
   /** Who works here, and as what. */
   'staff:write': owners,
   'audit:read': owners,

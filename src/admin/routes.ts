@@ -14,6 +14,8 @@ import { caseRoutes } from './cases.ts';
 import { type AdminRoute, mountConsole } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { adminClientId, createDoor } from './door.ts';
+import { catalogueRoutes } from './event-catalogue.ts';
+import { eventRoutes } from './events.ts';
 import { homeRoutes } from './home.ts';
 import { linkRoutes } from './links.ts';
 import { mergeRoutes } from './merges.ts';
@@ -34,6 +36,8 @@ export const consoleRoutes: AdminRoute[] = [
   ...caseRoutes,
   ...segmentRoutes,
   ...segmentBuilderRoutes,
+  ...eventRoutes,
+  ...catalogueRoutes,
   ...staffRoutes,
   ...auditRoutes,
 ];

@@ -32,6 +32,13 @@ function mask(value: unknown): string {
   return text.length >= 11 ? `${text.slice(0, 3)}****${text.slice(-4)}` : '****';
 }
 
+/** Text for a page: numbers and addresses in it are masked, whatever field it stood in. */
+export function maskedText(text: string): string {
+  return text
+    .replace(address, (found) => maskEmail(found))
+    .replace(/(?<!\d)(?:\+?86)?1[3-9]\d{9}(?!\d)/g, (found) => maskPhone(found));
+}
+
 /** The start of a refused event for its sender to recognise it by; no credential, no number, no address. */
 export function maskedSample(text: string): string {
   const plain = text.replace(/"(id_?token|access_?token|writeKey)":"[^"]*"/gi, '"$1":"[redacted]"');

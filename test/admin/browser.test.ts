@@ -1,8 +1,8 @@
 /** The console in a real browser: what strangers wrote stays text (E1), and it works at 320 pixels and by keyboard, without a script. */
 import { expect, it } from 'vitest';
-import { openBrowser, watchedPage } from '../helpers/browser.ts';
 import { email, openid, phone } from '../subjects/people.ts';
-import { openConsole, type Staff } from './world.ts';
+import { browserOf } from './browser-of.ts';
+import { openConsole } from './world.ts';
 
 const world = await openConsole();
 const { db, base } = world;
@@ -15,15 +15,6 @@ const hostile = [
   '<%= process.exit() %>',
 ];
 const text = hostile.join('');
-
-async function browserOf(staff: Staff, viewport = { width: 1280, height: 800 }) {
-  const cookies = staff.visitor.cookies().map(({ name, value, path }) => ({ name, value, path, domain: 'localhost' }));
-  const network = await db('staff_sessions').where({ subject_id: staff.sub }).first('network');
-  const extraHTTPHeaders = { 'x-forwarded-for': network.network.replace('0/24', '7') };
-  const watched = await watchedPage(await openBrowser(), { viewport, extraHTTPHeaders });
-  await watched.page.context().addCookies(cookies);
-  return watched;
-}
 
 async function hostilePeople() {
   const sub = await world.person([phone(), email()], { nickname: text });
@@ -71,7 +62,7 @@ async function hostilePeople() {
 it('E1: nicknames, event names, properties, names of clients, reasons and user agents are text on every page', async () => {
   const staff = await world.enter('owner');
   const { sub, other, merge, case_id } = await hostilePeople();
-  const { page, complaints } = await browserOf(staff);
+  const { page, complaints } = await browserOf(world, staff);
   const at = `/admin/people/${sub}`;
   const pages = [
     ...[
@@ -101,7 +92,7 @@ it('E1: nicknames, event names, properties, names of clients, reasons and user a
 it('fits 320 pixels on every page, and the search is reached and sent by the keyboard', async () => {
   const staff = await world.enter('owner');
   const { sub, other, merge, case_id } = await hostilePeople();
-  const { page, complaints } = await browserOf(staff, { width: 320, height: 640 });
+  const { page, complaints } = await browserOf(world, staff, { viewport: { width: 320, height: 640 } });
   const paths = [
     ...[
       '',
