@@ -29,9 +29,11 @@ const surroundings = new Set([
 export type StoredContext = { context_id: string | null; page_id: string | null; context: string };
 
 /** Texts seen lately, in two generations, each with its id once that is in the database, else ''. */
-type Seen = { month: number; recent: Map<string, string>; older: Map<string, string> };
+type Seen = { month: number; recent: Map<string, string>; older: Map<string, string>; characters: number };
 
+/** Of the recent ones. Anybody may send contexts of the size of an event, each of them twice: what is remembered has a limit in both. */
 const mostRecent = 10_000;
+const mostCharacters = 8_000_000;
 /** Less is not worth a reference. */
 const leastLength = 64;
 const processes = new WeakMap<Knex, Seen>();
@@ -49,7 +51,7 @@ export function shareContexts(db: Knex, now: Date): Sharing {
   const month = now.getUTCFullYear() * 12 + now.getUTCMonth();
   const found = processes.get(db);
   // A context is said to be used once a month, so that it is not removed with the month before.
-  const seen = found?.month === month ? found : { month, recent: new Map(), older: new Map() };
+  const seen = found?.month === month ? found : { month, recent: new Map(), older: new Map(), characters: 0 };
   processes.set(db, seen);
   const missing = new Map<string, string>();
   const idOf = (text: string): string | null => {
@@ -87,9 +89,13 @@ export function shareContexts(db: Knex, now: Date): Sharing {
 }
 
 function remember(seen: Seen, text: string, id: string): void {
-  if (seen.recent.size >= mostRecent) {
-    seen.older = seen.recent;
-    seen.recent = new Map();
+  if (!seen.recent.has(text)) {
+    if (seen.recent.size >= mostRecent || seen.characters + text.length > mostCharacters) {
+      seen.older = seen.recent;
+      seen.recent = new Map();
+      seen.characters = 0;
+    }
+    seen.characters += text.length;
   }
   seen.recent.set(text, id);
 }

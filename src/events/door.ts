@@ -16,7 +16,7 @@ import { allowOrigin, refuseForeignOrigin } from './cors.ts';
 import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, takeIn } from './intake.ts';
 import type { KeyOf } from './people.ts';
 import { createQuota } from './quota.ts';
-import { type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
+import { credentialIn, type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
 import { writeKeyReader } from './write-keys.ts';
 
 export type EventsDependencies = {
@@ -71,7 +71,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
     speakerOfKey: (key) => speakerOfKey(services, key),
     readBody: (ctx) => readBytes(ctx, { limit: batchBytes }),
     take: (ctx, size, open) =>
-      admission.run(ctx.get('authorization') || ctx.state.ip, size, async () => {
+      admission.run(credentialIn(ctx.get('authorization')).credential || ctx.state.ip, size, async () => {
         const { speaker, batch } = await open();
         refuseForeignOrigin(ctx, speaker);
         if (batch.items.length > mostEvents)

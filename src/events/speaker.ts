@@ -34,11 +34,18 @@ type Services = { writeKeys: WriteKeys; readToken: TokenReader };
 /** The header's word. Undefined when there is none: the body may hold a write key. @throws unauthorized | forbidden | unknown_write_key */
 export async function speakerOfHeader(services: Services, header: string): Promise<Speaker | undefined> {
   if (!header) return undefined;
+  const { scheme, credential } = credentialIn(header);
+  if (scheme === 'bearer') return speakerOfToken(services, credential);
+  if (scheme === 'basic') return speakerOfKey(services, credential);
+  throw fail('unauthorized');
+}
+
+/** Of Basic the key alone. However the header spells it: whoever could write one credential in many ways would have many turns (threat F17). */
+export function credentialIn(header: string): { scheme: string; credential: string } {
   const [, scheme = '', credential = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? [];
-  if (scheme.toLowerCase() === 'bearer') return speakerOfToken(services, credential);
-  if (scheme.toLowerCase() !== 'basic') throw fail('unauthorized');
   const [key = ''] = Buffer.from(credential, 'base64').toString('utf8').split(':');
-  return speakerOfKey(services, key);
+  const isBasic = scheme.toLowerCase() === 'basic';
+  return { scheme: scheme.toLowerCase(), credential: isBasic ? key : credential };
 }
 
 /** @throws unauthorized | forbidden (another program was let read, not speak for the person) */

@@ -177,8 +177,12 @@ function answer(rule: Rule, { evaluation, state, at, log }: Answering): State | 
  */
 function laterDue(known: Date | null, dueAt: number | null, at: Date): Date | null {
   if (dueAt === null) return null;
-  return known && known > at && known.getTime() <= dueAt ? known : new Date(dueAt);
+  const due = Math.min(dueAt, latest);
+  return known && known > at && known.getTime() <= due ? known : new Date(due);
 }
+
+/** `9999-12-31T23:59:59-01:00` is a date that anybody may have for a trait, in a year that PostgreSQL does not read as JSON writes it. */
+const latest = Date.UTC(9999, 11, 31);
 
 function isSame(state: State | undefined, now: State): boolean {
   return (

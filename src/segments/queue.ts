@@ -51,6 +51,14 @@ export async function stopRounds(trx: Knex.Transaction): Promise<void> {
   await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, ?))', ['segments', publishing]);
 }
 
+/**
+ * Whoever changes what segments ask of each other comes after whoever is doing so, and sees it: two edits at once, each without fault,
+ * must not make a ring, in which each build asks for the other for ever. Taken before any segment is locked.
+ */
+export async function orderDefinitions(trx: Knex): Promise<void> {
+  await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 8))', ['definitions']);
+}
+
 /** Each sub with the one that stands for it today. */
 export async function standingSubs(db: Knex, subs: string[]): Promise<Map<string, string>> {
   const { rows } = await db.raw(

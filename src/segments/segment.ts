@@ -12,7 +12,7 @@ import type { Translate } from '../http/i18n.ts';
 import { publish } from '../outbox.ts';
 import type { Segment } from './definition.ts';
 import { parseSegment, sentenceOf } from './parse.ts';
-import { standingSubs, stopRounds } from './queue.ts';
+import { orderDefinitions, standingSubs, stopRounds } from './queue.ts';
 import { type References, readTagging, referencesIn } from './rules.ts';
 import {
   countChanges,
@@ -27,6 +27,7 @@ import {
   addToList,
   askForBuild,
   type BuildSummary,
+  giveUpBuild,
   insertSegment,
   insertVersion,
   listSegments,
@@ -114,6 +115,7 @@ export async function createSegment(
   json: unknown,
   by: string,
 ): Promise<SegmentRow> {
+  await orderDefinitions(trx);
   const segment = await checked(trx, services, json);
   return insert(trx, { kind: 'rule', segment, at: services.clock.now(), by });
 }
@@ -163,6 +165,7 @@ export async function editSegment(
   json: unknown,
   by: string,
 ): Promise<SegmentRow> {
+  await orderDefinitions(trx);
   const row = await standing(trx, key);
   if (row.kind === 'list') throw fail('invalid_fields', { fields: { where: 'A list has no definition.' } });
   const segment = await checked(trx, services, json);
@@ -197,6 +200,8 @@ export async function pauseSegment(trx: Knex.Transaction, { clock }: SegmentServ
   // A round under way would write moments that come due, with nobody left who looks.
   await stopRounds(trx);
   const row = await standing(trx, key);
+  // One that is being made would be put in place, and its members come due, with nobody left who looks.
+  await giveUpBuild(trx, row.id);
   if (row.live_build_id !== null) await stopClock(trx, row.live_build_id);
   await updateSegment(trx, row.id, { status: 'paused', updated_at: clock.now() });
   await raiseRevision(trx);
@@ -212,6 +217,7 @@ export async function resumeSegment(trx: Knex.Transaction, { clock }: SegmentSer
 
 /** Everybody leaves it; its versions and its log stay. @throws conflict: another segment asks for it */
 export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
+  await orderDefinitions(trx);
   await stopRounds(trx);
   const row = await standing(trx, key);
   const tagging = await readTagging(trx);

@@ -143,9 +143,14 @@ export async function newestDefinitions(db: Knex): Promise<DefinitionRow[]> {
 
 /** A build that was asked for and not yet finished is given up: its definition is not wanted any more. */
 export async function askForBuild(trx: Knex, segment_id: number, version: number, at: Date): Promise<void> {
-  await trx('segment_builds').where({ segment_id, status: 'building' }).update({ status: 'retired' });
+  await giveUpBuild(trx, segment_id);
   await trx('segment_builds').insert({ segment_id, version, asked_at: at });
   await raiseRevision(trx);
+}
+
+/** Of a build that is not done. Whoever makes it finds out when it is to be put in place. */
+export async function giveUpBuild(trx: Knex, segment_id: number): Promise<void> {
+  await trx('segment_builds').where({ segment_id, status: 'building' }).update({ status: 'retired' });
 }
 
 export type AskedBuild = {

@@ -2,6 +2,7 @@
 import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
 import { rebuildReaders } from './build.ts';
+import { orderDefinitions } from './queue.ts';
 import { readTagging, referencesIn } from './rules.ts';
 import { ringThrough, type SegmentServices } from './segment.ts';
 import { newestDefinitions, raiseRevision } from './store.ts';
@@ -15,6 +16,7 @@ export async function addTagRule(
   services: SegmentServices,
   { tag, segment, by }: { tag: string; segment: string; by: string },
 ): Promise<boolean> {
+  await orderDefinitions(trx);
   const known = new Map((await newestDefinitions(trx)).map(({ key, definition }) => [key, definition]));
   const definition = known.get(segment);
   if (!definition) throw fail('not_found');

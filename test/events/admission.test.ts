@@ -1,6 +1,7 @@
 /** Back-pressure by itself: who is refused, and whose turn it is. */
 import { describe, expect, it } from 'vitest';
 import { createAdmission } from '../../src/events/admission.ts';
+import { credentialIn } from '../../src/events/speaker.ts';
 
 /** Requests of 100,000 bytes with what they cost besides, that end when they are told to. */
 function crowded(room: { open: number; waiting: number }) {
@@ -20,6 +21,21 @@ function crowded(room: { open: number; waiting: number }) {
   };
   return { send, end, opened };
 }
+
+describe('a sender', () => {
+  it('F17: is one, in however many ways the header can be written', () => {
+    const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+    const headers = [
+      basic('key'),
+      basic('key:'),
+      basic('key:1'),
+      basic('key:2:3'),
+      basic('key:').replace('Basic ', 'bAsIC   '),
+    ];
+    expect(new Set(headers.map((header) => credentialIn(header).credential))).toEqual(new Set(['key']));
+    expect(credentialIn('bearer  a-token ')).toEqual({ scheme: 'bearer', credential: 'a-token' });
+  });
+});
 
 describe('the room of a process', () => {
   it('holds so many bytes open and so many waiting; what comes then is told when to come back', async () => {

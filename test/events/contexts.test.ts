@@ -1,5 +1,8 @@
 /** What repeats of a context is stored once, and read as it was sent. */
+
+import type { Knex } from 'knex';
 import { describe, expect, it } from 'vitest';
+import { shareContexts } from '../../src/events/contexts.ts';
 import { preparePartitions } from '../../src/events/jobs.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { anotherPool, basic, clientKey, eventRows, eventsApp, movableClock, seedKeys } from './harness.ts';
@@ -42,6 +45,13 @@ describe('the context of an event', () => {
     expect(new Set(sent.map(({ row }) => row.context_id)).size).toBe(2);
     expect(sent[1]?.row.context).toEqual({ sessionId: 7 });
     expect(await db('event_contexts').count()).toEqual([{ count: 2 }]);
+  });
+
+  it('F17: is forgotten by a process for those that are large together', () => {
+    const { divide } = shareContexts({} as Knex, new Date());
+    const isShared = (letter: string) => divide({ userAgent: letter.repeat(5_000_000) }).context_id !== null;
+    expect(['a', 'b', 'c'].map(isShared)).toEqual([false, false, false]);
+    expect(['c', 'a'].map(isShared)).toEqual([true, false]);
   });
 
   it('keeps what may say who somebody is with the event: other fields, and pages with a query', async () => {

@@ -4,7 +4,7 @@ import { absorb, addSubject, agree } from '../events/harness.ts';
 import { days, segmentsWorld } from './world.ts';
 
 const world = await segmentsWorld();
-const { db, create, edit, does, members, settle, later } = world;
+const { db, create, edit, does, members, settle, later, build } = world;
 const log = async (segment_key: string, subject_id: string) =>
   (
     await db('segment_changes as c')
@@ -154,6 +154,46 @@ describe('a segment', () => {
       code: 'invalid_fields',
       fields: { where: expect.stringContaining('ring-a → ring-b → ring-a') },
     });
+  });
+
+  it('refuses one of two edits at once that are a ring together', async () => {
+    for (const key of ['at-once-a', 'at-once-b']) await create({ key, where: { event: 'clicked' } });
+    await settle();
+    const edits = await Promise.allSettled([
+      edit('at-once-a', { where: { segment: 'at-once-b' } }),
+      edit('at-once-b', { where: { segment: 'at-once-a' } }),
+    ]);
+    expect(edits.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await settle();
+  });
+
+  it('F9: lives on beside somebody whose trait is a moment that is written with five digits for the year', async () => {
+    const [strange, other] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'renewed', where: { trait: 'renewal', op: 'in_last', value: '30d' } });
+    await create({ key: 'readers', where: { event: 'page_read' } });
+    await settle();
+    const value = JSON.stringify('9999-12-31T23:59:59-15:59');
+    await db('profile_traits').insert({ subject_id: strange, name: 'renewal', value, source: 'self', at: new Date() });
+    await does(other, 'page_read');
+    await settle();
+    expect(await members('readers')).toEqual([other]);
+    expect(await members('renewed')).toEqual([]);
+  });
+
+  it('is paused while it is being built, and loses nobody without a word', async () => {
+    const sub = await addSubject(db);
+    await does(sub, 'catalogue_opened');
+    await settle();
+    await create({ key: 'paused-early', where: { event: 'catalogue_opened', within: '1d' } });
+    const pausing = db.transaction((trx) => pauseSegment(trx, world.services, 'paused-early'));
+    await Promise.all([build(), pausing]);
+    await later(days(2));
+    expect(await members('paused-early')).toHaveLength((await sizeOf('paused-early')) ?? 0);
+    await db.transaction((trx) => resumeSegment(trx, world.services, 'paused-early'));
+    await does(sub, 'catalogue_opened');
+    await settle();
+    expect(await members('paused-early')).toEqual([sub]);
+    expect(await sizeOf('paused-early')).toBe(1);
   });
 
   it('stands still while it is paused, and catches up', async () => {

@@ -2,6 +2,7 @@
  * Whom a record is about. `distinct_id` is a visitor or a customer, and only the other fields tell which. What a website or a
  * mini-program says of a customer is a claim, and the identities it names would be one too: they are left out. A server's name people.
  */
+import { isAddress, isPhone } from '../../personal.ts';
 import type { Speaker } from '../../speaker.ts';
 import { isRecord } from '../../storable.ts';
 
@@ -59,7 +60,7 @@ function customerOf(record: Fields, { ids, kind, visitor }: About): string | und
 /** `<key>+<id>` where sign-in was by another key than the customer's id. A number or an address names a person and is not kept. */
 function readLogin(login: string): string | External {
   const [, key = '', id = login] = /^([A-Za-z_$][\w$]*)\+(.+)$/.exec(login) ?? [];
-  return externalOf(key, id) ?? (isPhone(id) ? { type: 'phone', id } : isEmail(id) ? { type: 'email', id } : login);
+  return externalOf(key, id) ?? (isPhone(id) ? { type: 'phone', id } : isAddress(id) ? { type: 'email', id } : login);
 }
 
 const types: Record<string, string> = {
@@ -78,12 +79,9 @@ function externalOf(key: string, id: string | undefined): External | undefined {
   return type === undefined ? undefined : { type, id };
 }
 
-const isPhone = (id: string) => /^(?:\+\d{7,15}|(?:86)?1[3-9]\d{9})$/.test(id);
-const isEmail = (id: string) => /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(id);
-
 /** Would lie there in clear. */
 export function isPersonal(id: string | undefined): boolean {
-  return id !== undefined && (isPhone(id) || isEmail(id) || /^\$identity_(?:mobile|email)\+/.test(id));
+  return id !== undefined && (isPhone(id) || isAddress(id) || /^\$identity_(?:mobile|email)\+/.test(id));
 }
 
 function text(value: unknown): string | undefined {
