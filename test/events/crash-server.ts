@@ -1,4 +1,7 @@
-/** The endpoint in a process that can be killed. Loaded ahead, it listens when it is told to: `node crash-server.ts`, then { url, port }. */
+/**
+ * The endpoint in a process that can be killed, with the evaluator of segments when that is wanted. Loaded ahead, it listens when it is
+ * told to: `node crash-server.ts`, then { url, port, evaluates? }.
+ */
 import { flushCompileCache } from 'node:module';
 import { systemClock } from '../../src/clock.ts';
 import { createDatabase } from '../../src/database.ts';
@@ -6,12 +9,13 @@ import { eventsRoutes } from '../../src/events/routes.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal } from '../../src/seal.ts';
+import { startEvaluating } from '../../src/segments/worker.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
 
 const seal = createSeal('a secret of at least thirty-two characters');
 const log = createLogger({ level: 'silent' });
 
-process.on('message', async ({ url, port }: { url: string; port: number }) => {
+process.on('message', async ({ url, port, evaluates }: { url: string; port: number; evaluates?: boolean }) => {
   const db = createDatabase({ url });
   const routers = eventsRoutes({
     db,
@@ -26,6 +30,7 @@ process.on('message', async ({ url, port }: { url: string; port: number }) => {
   const koa = createKoa({ log, trustProxy: false, https: false });
   for (const router of routers) koa.use(router.routes());
   const listener = await listen(koa, { port, host: '127.0.0.1' });
+  if (evaluates) startEvaluating({ db, clock: systemClock, log });
   process.send?.({ port: listener.port });
 });
 process.on('disconnect', () => process.exit());
