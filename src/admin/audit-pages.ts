@@ -21,6 +21,8 @@ const actions = [
   ...['segment.created', 'segment.edited', 'segment.active', 'segment.paused', 'segment.archived'],
   ...['segment.list_changed', 'segment.members_exported'],
   ...['event_definition.created', 'event_definition.changed', 'event_definition.removed'],
+  ...['traits.declared', 'trait.defined', 'trait.edited', 'trait.removed', 'tag.given', 'tag.taken'],
+  ...['tag_rule.added', 'tag_rule.removed', 'rfm.changed', 'personalisation.set'],
   ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
 ];
 

@@ -15,6 +15,7 @@ import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { auditLine, eventLine, matchedLines } from './lines.ts';
 import { briefOf, colleaguesIn, idOrNone, readPerson, shownIdentities } from './person.ts';
+import { profilePage, tagRoutes } from './person-profile.ts';
 import { endSessionsOf } from './sessions.ts';
 import { roleOf } from './staff.ts';
 import { assertMayTouch } from './touch.ts';
@@ -86,6 +87,7 @@ const pages: AdminRoute[] = [
     const page = await timeline(deps.db, sub, { limit: pageSize, ...(query.cursor && { cursor: query.cursor }) });
     return { events: page.data.map((event) => eventLine(event, sub, language)), next: page.next_cursor };
   }),
+  personPage('profile', '/profile', (deps, { language }, { sub }) => profilePage(deps, sub, language)),
   personPage('segments', '/segments', async (deps, _request, { sub }) => {
     const memberships = await membershipsOf(deps.db, sub);
     const known = await segmentPage(deps.db, { after: undefined, limit: 200 });
@@ -149,4 +151,4 @@ const ends: AdminRoute[] = [
   }),
 ];
 
-export const personRoutes: AdminRoute[] = [...pages, unmask, ...ends];
+export const personRoutes: AdminRoute[] = [...pages, unmask, ...ends, ...tagRoutes];

@@ -8,6 +8,7 @@ import { measure } from '../behaviour/measure.ts';
 import { AppError } from '../errors.ts';
 import { builtin } from '../events/builtin-catalogue.ts';
 import { isRecord } from '../events/storable.ts';
+import { systemTraits } from '../profiles/system-traits.ts';
 import { segmentPurposes, sentenceOf } from '../segments/parse.ts';
 import { previewSegment } from '../segments/preview.ts';
 import {
@@ -135,6 +136,10 @@ async function showBuilder(deps: AdminDependencies, request: AdminRequest, work:
     counted,
     events: builtin.map(({ name, title }) => ({ name, title: title[request.language] })),
     properties: [...new Set(builtin.flatMap(({ properties }) => Object.keys(properties)))].sort(),
+    traits: [
+      ...systemTraits.map(({ name, title }) => ({ name, title: title[request.language] })),
+      ...['birthday', 'points_balance', 'points_expire_at'].map((name) => ({ name, title: '' })),
+    ],
     segments: names.filter((other) => other.key !== key).map(({ key: name, name: title }) => ({ name, title })),
     saying: isForm && work.kind === 'rule' && counted ? sayingOf(request, work.draft) : undefined,
   });

@@ -89,12 +89,17 @@ export async function updateSegment(
   await trx('segments').where({ id }).update(change);
 }
 
+/** Of addresses, where anything may stand: PostgreSQL's text refuses a NUL. */
+const isKey = (key: string) => /^[a-z0-9][a-z0-9_-]*$/.test(key);
+
 export async function readSegment(db: Knex, key: string): Promise<SegmentRow | undefined> {
+  if (!isKey(key)) return undefined;
   return db('segments').first(columns).where({ key });
 }
 
 /** Orders the edits of one segment. */
 export async function lockSegment(trx: Knex.Transaction, key: string): Promise<SegmentRow | undefined> {
+  if (!isKey(key)) return undefined;
   return trx('segments').first(columns).where({ key }).forUpdate();
 }
 

@@ -1,5 +1,5 @@
 /** Finding people and reading about them: masked, recorded, and never an error of ours whatever is asked. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { consoleRoutes } from '../../src/admin/routes.ts';
 import { currentSubject } from '../../src/subjects/subjects.ts';
 import { createVisitor, formTo } from '../login/visitor.ts';
@@ -201,5 +201,36 @@ describe('whatever is asked', () => {
   it('a page that there is not is 404', async () => {
     for (const path of ['/admin/nothing', '/admin/people', '/admin/', '/admin/people/x/y/z'])
       expect((await createVisitor().get(base + path)).status).toBe(404);
+  });
+});
+
+describe('the profile', () => {
+  it('shows what is said, worked out and counted, numbers masked; tags are given and taken on record', async () => {
+    const staff = await world.enter('operator');
+    const sub = await world.person([phone()]);
+    const send = (path: string, body: object) =>
+      fetch(`${base}/v1/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Basic ${btoa('demo-server-key:')}` },
+        body: JSON.stringify({ userId: sub, ...body }),
+      });
+    await send('identify', { traits: { level: 'gold', note: 'call 13812345678', '<b>x': '<img src=x>' } });
+    const context = { channel: 'website', campaign: { source: 'baidu', name: '双十一' } };
+    await send('track', { event: 'order_paid', properties: { order_id: '1', total: 90 }, context });
+    const profile = () => staff.visitor.get(`${base}/admin/people/${sub}/profile`);
+    await vi.waitFor(async () => expect((await profile()).html).toContain('gold'), { timeout: 5_000, interval: 100 });
+    const { html } = await profile();
+    for (const words of ['call 138****5678', '支付订单数', '订单支付 1', '双十一', 'RFM', '采集器'])
+      expect(html).toContain(words);
+    expect(html).not.toMatch(/13812345678|<img src=x>/);
+    const post = (fields: object) =>
+      staff.visitor.post(`${base}/admin/people/${sub}/tags`, { csrf: staff.csrf, ...fields });
+    expect((await post({ tag: '<i>vip', do: 'add' })).status).toBe(303);
+    expect((await profile()).html).toContain('&lt;i&gt;vip');
+    expect((await post({ tag: 'x'.repeat(101), do: 'add' })).status).toBe(400);
+    for (const _ of [1, 2]) expect((await post({ tag: '<i>vip', do: 'remove' })).status).toBe(303);
+    expect((await profile()).html).toContain('没有标签');
+    const recorded = await world.auditOf({ actor_id: staff.sub, subject_id: sub });
+    expect(recorded.map(({ action }) => action)).toEqual(['tag.given', 'tag.taken']);
   });
 });

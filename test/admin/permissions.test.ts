@@ -24,6 +24,8 @@ const least: Record<string, 'viewer' | 'operator' | 'owner'> = {
   'get /admin/people/:sub/sessions': 'viewer',
   'get /admin/people/:sub/events': 'viewer',
   'get /admin/people/:sub/segments': 'viewer',
+  'get /admin/people/:sub/profile': 'viewer',
+  'post /admin/people/:sub/tags': 'operator',
   'get /admin/people/:sub/history': 'viewer',
   'get /admin/people/:sub/merges': 'viewer',
   'get /admin/merges/:id': 'viewer',

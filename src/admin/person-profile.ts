@@ -1,0 +1,65 @@
+/** What is known of a person beyond who they are: traits, what is worked out, tags that colleagues give, where they came from. */
+import { recordAudit } from '../audit/audit.ts';
+import { maskedText } from '../events/personal.ts';
+import type { Language } from '../http/i18n.ts';
+import { personProfile } from '../profiles/person.ts';
+import { tagPerson, untagPerson } from '../profiles/tags.ts';
+import type { AdminRequest, AdminRoute } from './console.ts';
+import type { AdminDependencies } from './dependencies.ts';
+import { plain, titleOf } from './lines.ts';
+import { readPerson } from './person.ts';
+
+export async function profilePage(deps: AdminDependencies, sub: string, language: Language) {
+  const { traits, computed, tags, touches, rfm, channels } = await personProfile(deps, sub);
+  return {
+    traits: traits.map(({ value, source, ...trait }) => ({
+      ...trait,
+      value: maskedText(plain(value)),
+      said_by: source.split(':')[0],
+    })),
+    computed: computed
+      .filter(({ value }) => value !== null)
+      .map(({ name, title, value }) => ({ name, title: title[language], value: maskedText(plain(value)) })),
+    tags: tags.map(({ tag, source, at }) => ({ tag, at, rule: /^rule:(.+)$/.exec(source)?.[1] })),
+    touches: touches.map(({ channel, first_at, first, last_at, last }) => ({
+      channel,
+      both: [
+        { which: 'first', at: first_at, from: Object.entries(first) },
+        { which: 'last', at: last_at, from: Object.entries(last) },
+      ],
+    })),
+    rfm: rfm && { ...rfm, group: rfm.group.title[language] },
+    /** What counts, the most frequent first. */
+    counted: Object.entries(channels).map(([channel, { counts }]) => ({
+      channel,
+      events: Object.entries(counts)
+        .sort(([, a], [, b]) => b - a)
+        .slice(0, 12)
+        .map(([event, n]) => ({ title: titleOf(event, language), n })),
+    })),
+  };
+}
+
+/** By a form: a tag given, or taken away. One that a rule gives stays. */
+async function changeTag(deps: AdminDependencies, { params, form, actor, staff, go }: AdminRequest): Promise<void> {
+  const { sub } = await readPerson(deps.db, params.sub ?? '');
+  const tag = (form.tag ?? '').trim();
+  const isTaken = form.do === 'remove';
+  await deps.db.transaction(async (trx) => {
+    const isChanged = isTaken
+      ? await untagPerson(trx, { sub, tag })
+      : await tagPerson(trx, { sub, tag, by: `staff:${staff.sub}` });
+    if (!isChanged) return;
+    await recordAudit(trx, {
+      ...actor,
+      action: isTaken ? 'tag.taken' : 'tag.given',
+      subject_id: sub,
+      details: { tag },
+    });
+  });
+  go(`/admin/people/${sub}/profile`);
+}
+
+export const tagRoutes: AdminRoute[] = [
+  { method: 'post', path: '/admin/people/:sub/tags', needs: 'people:write', handle: changeTag },
+];
