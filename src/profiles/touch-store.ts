@@ -8,6 +8,15 @@ type Between<Of> = { subject_id: string; channel: string; first_at: Date; first:
 /** Without a question mark, which would stand for a value here. */
 const host = "'^https{0,1}://([^/#]+)'";
 
+/** One event and no list of them: whoever sent much in between has the evaluators of everybody wait for no more than one (threat F17). */
+const saying = (order: 'asc' | 'desc') => `
+         select "timestamp", context from attributed_events e
+          where e.recorded_sub = a.subject_id and e.channel = a.channel and e."timestamp" between a.first_at and a.last_at
+            and (context -> 'campaign' <> '{}' or context -> 'scene' <> '""'
+                 or substring(context #>> '{page,referrer}' from ${host})
+                    <> coalesce(substring(context #>> '{page,url}' from ${host}), context #>> '{page,host}', ''))
+          order by "timestamp" ${order}, id ${order} limit 1`;
+
 /**
  * The contexts of the first and the last event of each subject and channel, between the moments of these sums, that say from where
  * the person came. A page that led to another of the same website is not from where.
@@ -19,17 +28,8 @@ export async function readSources(trx: Knex, sums: Activity[]): Promise<Between<
          from json_to_recordset(?::json) as r (subject_id uuid, channel text, first_at timestamptz, last_at timestamptz)
         group by 1, 2
      )
-     select a.subject_id, a.channel, f.first_at, f.first, f.last_at, f.last
-       from asked a cross join lateral (
-         select min("timestamp") as first_at, (array_agg(context order by "timestamp", id))[1] as first,
-                max("timestamp") as last_at, (array_agg(context order by "timestamp" desc, id desc))[1] as last
-           from attributed_events e
-          where e.recorded_sub = a.subject_id and e.channel = a.channel and e."timestamp" between a.first_at and a.last_at
-            and (context -> 'campaign' <> '{}' or context -> 'scene' <> '""'
-                 or substring(context #>> '{page,referrer}' from ${host})
-                    <> coalesce(substring(context #>> '{page,url}' from ${host}), context #>> '{page,host}', ''))
-         offset 0) f
-      where f.first_at is not null`,
+     select a.subject_id, a.channel, f."timestamp" as first_at, f.context as first, l."timestamp" as last_at, l.context as last
+       from asked a cross join lateral (${saying('asc')}) f cross join lateral (${saying('desc')}) l`,
     [JSON.stringify(sums)],
   );
   return rows;

@@ -32,7 +32,7 @@ export type CompiledSql = { sql: string; bindings: Record<string, unknown> };
 export function compileToSql(segment: Segment, options: SqlOptions): CompiledSql {
   const q = createStatement({ at: options.at, tz: segment.tz, purpose: segment.purpose });
   const pers: NamedPer[] = [];
-  const { name } = standing(q, segment, options, everybody, [], pers);
+  const { name } = standing(q, segment, { ...options, looked: new Map() }, everybody, [], pers);
   const joins = pers.map((per) => `left join ${per.name} on ${per.name}.subject_id = r.subject_id`);
   const due = ['r.due', ...pers.map((per) => `case when r.holds then ${per.name}.values_due end`)];
   return q.finish(
@@ -64,6 +64,12 @@ export async function previewSql(
   );
 }
 
+/**
+ * By key what was looked through: null once, for those people alone whom that question left open; from the second time on for everybody,
+ * and not again. Each time anew, segments that name each other twice would double the statement with every one of them.
+ */
+type Compiling = SqlOptions & { looked: Map<string, Relation | null> };
+
 type NamedPer = { path: string; name: string };
 /**
  * `any` is the outermost one that stands above, with whom it asks about: a Per under it names its values for whoever becomes a member by
@@ -76,7 +82,7 @@ const everybody: Scope = { keys: [], among: null };
 function standing(
   outer: Statement,
   segment: Segment,
-  options: SqlOptions,
+  options: Compiling,
   scope: Scope,
   above: string[],
   pers: NamedPer[],
@@ -151,7 +157,14 @@ function standing(
     return {
       otherwise: false,
       reach: 0,
-      relation: (scope) => standing(outer, other, options, scope, [...above, segment.key], []),
+      relation: (scope) => {
+        const known = options.looked.get(key);
+        if (known) return known;
+        const isFirst = known === undefined;
+        const found = standing(outer, other, options, isFirst ? scope : everybody, [...above, segment.key], []);
+        options.looked.set(key, isFirst ? null : found);
+        return found;
+      },
     };
   }
 }

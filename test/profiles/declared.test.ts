@@ -83,6 +83,7 @@ describe('a declared trait', () => {
     await app.send('/v1/identify', { traits: { tier: 'mine', likes: 'tea' }, timestamp: ago(2) }, tokenOf(sub));
     expect(await traitsOf(sub)).toEqual({ tier: '"mine" by self', likes: '"tea" by self' });
     await server(said(sub, { tier: 'gold' }, { timestamp: ago(500) }));
+    clock.set(ago(-1));
     await app.send('/v1/identify', { traits: { tier: 'mine again', likes: 'coffee' } }, tokenOf(sub));
     expect(await traitsOf(sub)).toEqual({ tier: '"gold" by identify', likes: '"coffee" by self' });
   });

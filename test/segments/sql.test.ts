@@ -201,6 +201,24 @@ describe('who can be a member', () => {
   });
 });
 
+test('F17: segments that look through each other many times are a statement that grows by each, not by their product', async () => {
+  const chain = [segment({ event: 'linked' }, { key: 'link0' })];
+  for (let n = 1; n <= 12; n++) {
+    const [before, other] = [`link${n - 1}`, `link${Math.max(0, n - 2)}`];
+    const ways: Node[] = [{ all: [{ segment: before }, { segment: other }] }, { not: { not: { segment: before } } }];
+    chain.push(segment({ any: [{ tag: `tag${n}` }, ...ways] }, { key: `link${n}` }));
+  }
+  const { members, subs } = await peopleWho({ in: [did('linked', 1)], out: [did('unlinked', 1)] });
+  const segments = new Map(chain.map((one) => [one.key, one]));
+  const { sql } = compileToSql(segment({ segment: 'link12' }), {
+    at: new Date(now),
+    segmentOf: (key) => segments.get(key),
+  });
+  expect(sql.length).toBeLessThan(200_000);
+  expect(Object.keys(subs)).toEqual(['in', 'out']);
+  expect(await members({ segment: 'link12' }, { segments: chain })).toEqual(['in']);
+});
+
 test('a preview counts all and shows some, and ends when it takes too long', async () => {
   const compiled = compileToSql(segment({ event: 'shown' }), { at: new Date(now), segmentOf: () => undefined });
   const { subs } = await peopleWho({ a: [did('shown', 1)], b: [did('shown', 1)], c: [did('shown', 1)] });
