@@ -18,8 +18,17 @@ export type Jobs = {
   stop(): Promise<void>;
 };
 
-/** Looked for every two seconds, ten at a time, and at once again while there are more: a burst of merges is told in seconds. */
-const working = { batchSize: 10, burstWhenBatchFull: true, perJobResults: true } as const;
+/**
+ * Ten at a time, and at once again while there are more: a burst of merges is told in seconds. The commit that made a job wakes the
+ * workers; what woke nobody (a retry, a connection that cannot listen) is found within two seconds.
+ */
+const working = {
+  batchSize: 10,
+  burstWhenBatchFull: true,
+  perJobResults: true,
+  pollingIntervalSeconds: 2,
+  notifyPollingIntervalSeconds: 2,
+} as const;
 
 export function createJobs({ url, log, work }: { url: string; log: Logger; work: boolean }): Jobs {
   const boss = new PgBoss({
@@ -28,6 +37,7 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
     application_name: 'heyi-jobs',
     supervise: work,
     schedule: work,
+    useListenNotify: work,
   });
   boss.on('error', (error: unknown) => log.error({ err: error }, 'jobs: queue error'));
   const handlers = new Map<string, { handler: JobHandler; cron?: string }>();
@@ -40,7 +50,7 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
   /** Also for a job that is sent while the process still starts, or whose handler only a newer version has. */
   const queueOf = async (name: string) => {
     await running();
-    const making = queues.get(name) ?? boss.createQueue(name);
+    const making = queues.get(name) ?? boss.createQueue(name, { notify: true });
     queues.set(name, making);
     making.catch(() => queues.delete(name));
     await making;

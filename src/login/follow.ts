@@ -23,12 +23,18 @@ const ends = new Set<FollowState>(['confirmed', 'denied', 'expired']);
 
 /** Of each process. Whoever is over it is answered as one whose browser knows no streams: the page goes on by asking. */
 const mostStreams = { ofAddress: 50, inAll: 2_000 };
-const lookEvery = 1_000;
 /** Proxies close what is silent for longer than 30 to 60 seconds. */
 const beatEvery = 15_000;
 
-/** `ending` is aborted when this process stops: it must not wait for people to look at their phones. */
-export function createFollow({ log, ending }: { log: Logger; ending: AbortSignal }): Follow {
+type FollowOptions = {
+  log: Logger;
+  /** Aborted when this process stops: it must not wait for people to look at their phones. */
+  ending: AbortSignal;
+  /** Milliseconds. */
+  lookEvery?: number;
+};
+
+export function createFollow({ log, ending, lookEvery = 1_000 }: FollowOptions): Follow {
   const open = new Map<string, number>();
   let all = 0;
 
@@ -58,7 +64,8 @@ export function createFollow({ log, ending }: { log: Logger; ending: AbortSignal
     const release = admit(ctx);
     const { requestId: request_id } = ctx.state;
     const report = (err: unknown) => log.warn({ request_id, err }, 'login: following broke off');
-    const stream: Readable = Readable.from(events(first, look, () => ending.aborted || stream.destroyed, report));
+    const isOver = () => ending.aborted || stream.destroyed;
+    const stream: Readable = Readable.from(events(first, look, lookEvery, isOver, report));
     stream.once('close', release);
     ctx.type = 'text/event-stream';
     // A proxy that collects an answer before it passes it on would keep the news from the page.
@@ -71,6 +78,7 @@ export function createFollow({ log, ending }: { log: Logger; ending: AbortSignal
 async function* events(
   first: Followed,
   look: () => Promise<Followed>,
+  lookEvery: number,
   isOver: () => boolean,
   report: (error: unknown) => void,
 ): AsyncGenerator<string> {

@@ -1,5 +1,4 @@
 /** The whole product with its sandbox, and the walks of a person over their own page. */
-import { vi } from 'vitest';
 import { sealContext } from '../../src/oidc/adapter.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { currentSubject, findByIdentity } from '../../src/subjects/subjects.ts';
@@ -11,7 +10,6 @@ import { proof } from '../subjects/people.ts';
 
 /** How long a notice may take: the queue does one every two seconds, and those of the tests before wait in it too. */
 export const told = { timeout: 40_000 };
-vi.setConfig({ testTimeout: 60_000 });
 
 export async function openAccounts(settings: Record<string, string> = {}) {
   const app = await runningApp({ TRUST_PROXY: '1', ...settings });

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { createProofOfWork } from '../../src/connectors/captcha.ts';
 import { createDatabase } from '../../src/database.ts';
 import { createLimits } from '../../src/http/limits.ts';
@@ -84,6 +84,7 @@ describe('B7: the captcha of our own', () => {
 });
 
 describe('in a mini-program', () => {
+  afterAll(() => void vi.unstubAllGlobals());
   const { createHeyi } = createRequire(import.meta.url)('../../sdk/miniprogram/lib/index.js');
 
   it('the SDK solves it on the way, without a hash function or base64 of its own', async () => {

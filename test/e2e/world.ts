@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll } from 'vitest';
+import { afterAll, inject } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { freePorts } from '../helpers/ports.ts';
@@ -40,6 +40,7 @@ export async function startWorld(): Promise<World> {
       DATABASE_URL: url,
       DATA_DIR: dataDir,
       LOG_LEVEL: 'error',
+      NODE_COMPILE_CACHE: inject('compiled'),
     },
   });
   afterAll(async () => {

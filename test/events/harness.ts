@@ -43,13 +43,26 @@ export async function eventsApp(
     readIdToken: async (jwt) => idTokens.get(jwt),
   });
   const koa = createKoa({ log, trustProxy: false, https: false });
+  let arrived = 0;
+  koa.use((_, next) => {
+    arrived += 1;
+    return next();
+  });
   for (const router of routers) koa.use(router.routes());
   const listener = await listen(koa, { port, host: '127.0.0.1' });
   const url = `http://127.0.0.1:${listener.port}`;
   afterAll(() => listener.stop());
   const send = (path: string, body: unknown, headers: Record<string, string> = {}) =>
     request(`${url}${path}`, { method: 'POST', body: toBytes(body), headers });
-  return { url, tokens, idTokens, send, request: (path: string, init: RequestInit) => request(`${url}${path}`, init) };
+  return {
+    url,
+    tokens,
+    idTokens,
+    send,
+    request: (path: string, init: RequestInit) => request(`${url}${path}`, init),
+    /** How many requests have come so far. */
+    arrived: () => arrived,
+  };
 }
 
 function toBytes(body: unknown): NonNullable<RequestInit['body']> {

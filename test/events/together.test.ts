@@ -24,11 +24,12 @@ describe('single events of many requests and sources', () => {
     // Keys and catalogue are known by then.
     for (const key of keys) await send('warm', key);
     const trx = await db.transaction();
-    // The table is locked until the first are waiting for it.
+    // The table is locked until all have come and the first are waiting for it.
     await trx.raw('lock table events in exclusive mode');
+    const before = app.arrived();
     const sending = Array.from({ length: 120 }, (_, n) => send('many', keys[n % 3]));
     const waiting = `select count(*) as n from pg_locks where not granted and relation = 'events'::regclass`;
-    while ((await trx.raw(waiting)).rows[0].n < 2);
+    while ((await trx.raw(waiting)).rows[0].n < 2 || app.arrived() - before < 120);
     await trx.rollback();
     const answers = await Promise.all(sending);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));

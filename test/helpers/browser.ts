@@ -1,10 +1,7 @@
 /** A real Chromium: the system's, else the one that comes as a package. One a test file, closed with it. */
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
-import { afterAll, vi } from 'vitest';
-
-// A browser shares the machine with everything else that runs: a test that drives one has a minute more of patience.
-vi.setConfig({ testTimeout: 90_000 });
+import { afterAll } from 'vitest';
 
 const systemChromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const args = ['--no-sandbox', '--disable-background-networking', '--disable-component-update'];
@@ -37,6 +34,8 @@ export type Watched = {
 /** A page in a context of its own (no cookies), watched from its first request. */
 export async function watchedPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await browser.newContext({ locale: 'zh-CN', ...options });
+  // Half a minute, the default, is short on a machine that does other things too.
+  context.setDefaultTimeout(90_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on('console', (message) => {

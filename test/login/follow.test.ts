@@ -13,7 +13,7 @@ async function following() {
   const seen = { state: 'pending', expires_in: 180 } as Followed;
   const looks = { count: 0, fault: undefined as Error | undefined };
   const ending = new AbortController();
-  const follow = createFollow({ log, ending: ending.signal });
+  const follow = createFollow({ log, ending: ending.signal, lookEvery: 50 });
   const koa = createKoa({ log, trustProxy: 1, https: false });
   koa.use((ctx) =>
     follow(ctx, async () => {
@@ -36,14 +36,15 @@ async function told(answer: Response): Promise<string[]> {
 }
 
 it('a stream tells each change once, and ends with what ends it', async () => {
-  const { seen, stream } = await following();
+  const { seen, looks, stream } = await following();
   const answer = await stream();
   expect(answer.headers.get('content-type')).toContain('text/event-stream');
   expect(answer.headers.get('cache-control')).toBe('no-store');
   const states = told(answer);
-  await sleep(1_200);
+  await expect.poll(() => looks.count).toBeGreaterThan(2);
   seen.state = 'scanned';
-  await sleep(2_200);
+  const before = looks.count;
+  await expect.poll(() => looks.count).toBeGreaterThan(before + 2);
   seen.state = 'confirmed';
   expect(await states).toEqual(['pending', 'scanned', 'confirmed']);
 });
@@ -70,10 +71,12 @@ it('a page that was closed is looked after no more', async () => {
   socket.write('GET /state HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n');
   await once(socket, 'data');
   socket.destroy();
-  await sleep(1_500);
-  const { count } = looks;
-  await sleep(2_200);
-  expect(looks.count).toBe(count);
+  const looksOfAWhile = async () => {
+    const { count } = looks;
+    await sleep(200);
+    return looks.count - count;
+  };
+  await expect.poll(looksOfAWhile).toBe(0);
 });
 
 it('the database away for a moment ends the stream and nothing else: the browser comes back', async () => {

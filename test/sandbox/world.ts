@@ -30,7 +30,7 @@ export function temporaryFolder(): string {
 type WorldOptions = { dataDir?: string; heyiUrl?: string; demoUrl?: string };
 
 export async function startWorld({ dataDir = temporaryFolder(), heyiUrl, demoUrl }: WorldOptions = {}) {
-  const clock = { offset: 0, now: () => new Date(Date.now() + clock.offset) };
+  const clock = { offset: 0, stopped: 0, now: () => new Date((clock.stopped || Date.now()) + clock.offset) };
   const sandbox = createSandbox({
     port: 0,
     dataDir,
@@ -77,6 +77,13 @@ export async function startWorld({ dataDir = temporaryFolder(), heyiUrl, demoUrl
     code,
     appToken,
     newPerson,
+    /** What is done while no time passes for the sandbox. */
+    atOnce: async <T>(work: () => Promise<T>): Promise<T> => {
+      clock.stopped = Date.now();
+      return work().finally(() => {
+        clock.stopped = 0;
+      });
+    },
     /** Lets time pass for the sandbox. */
     pass: (ms: number) => {
       clock.offset += ms;

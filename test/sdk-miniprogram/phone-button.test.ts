@@ -4,7 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { someone, startWorld } from './mini-program.ts';
 
@@ -36,6 +36,7 @@ for (const name of [
 ])
   vi.stubGlobal(name, window[name]);
 vi.stubGlobal('window', window);
+afterAll(() => void vi.unstubAllGlobals());
 const simulate = require('miniprogram-simulate');
 
 function draw(heyi: unknown): Component {

@@ -1,13 +1,10 @@
 /** `npx heyi`: from any folder, beside a running server on the embedded database and without one. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { table } from '../../src/cli/command.ts';
 import { freePort } from '../helpers/ports.ts';
 import * as project from './project.ts';
-
-// Real processes, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 });
 
 const base = project.temporaryFolder();
 const dataDir = join(base, 'data');

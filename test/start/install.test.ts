@@ -65,18 +65,20 @@ async function isInstalled(options = ''): Promise<boolean> {
 const install = `await setup.install('${'$folder'}', { say })`;
 const doInstall = (npm: string) => setUp(install.replace('$folder', folder), npm);
 
-/** An npm that takes a moment, notes that it ran, and installs what the lockfile says. */
-const goodNpm = () => `
+/** An npm that notes that it ran, waits until a file is there, and installs what the lockfile says. */
+const goodNpm = (until = folder) => `
   const fs = require('node:fs');
   fs.appendFileSync('${folder}/npm-runs', process.argv.slice(2).join(' ') + '\\n');
-  setTimeout(() => {
+  const waiting = setInterval(() => {
+    if (!fs.existsSync('${until}')) return;
+    clearInterval(waiting);
     const packages = ${JSON.stringify(installed)};
     for (const name of Object.keys(packages)) {
       fs.mkdirSync(name, { recursive: true });
       fs.writeFileSync(name + '/package.json', '{}');
     }
     fs.writeFileSync('node_modules/.package-lock.json', JSON.stringify({ packages }));
-  }, 400);`;
+  }, 20);`;
 
 const npmRuns = () => readFileSync(join(folder, 'npm-runs'), 'utf8').trim().split('\n');
 
@@ -142,13 +144,15 @@ describe('what counts as installed', () => {
 describe('an installation', () => {
   it('runs npm ci once for two set-ups at once, without install scripts, and leaves no staging folder', async () => {
     lay(undefined);
-    const npm = goodNpm();
+    const npm = goodNpm(join(folder, 'go'));
     const both = [doInstall(npm), doInstall(npm)];
+    const said = () => both.map(({ output }) => output()).join();
+    await expect.poll(said).toContain('Another set-up of this folder is running');
+    writeFileSync(join(folder, 'go'), '');
     expect(await Promise.all(both.map(({ ended }) => ended))).toEqual([0, 0]);
     expect(npmRuns()).toHaveLength(1);
     expect(npmRuns()[0]).toMatch(/^ci .*--ignore-scripts/);
     expect(await isInstalled()).toBe(true);
-    expect(both.map(({ output }) => output()).join()).toContain('Another set-up of this folder is running');
   });
 
   it('takes over from one that was killed', async () => {
@@ -174,7 +178,7 @@ describe('an installation', () => {
     lay(undefined);
     const npm = `require('node:fs').writeFileSync('${folder}/npm-pid', String(process.pid)); setTimeout(() => {}, 60000)`;
     const setup = doInstall(npm);
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await expect.poll(() => existsSync(`${folder}/npm-pid`) && readFileSync(`${folder}/npm-pid`, 'utf8')).toMatch(/\d/);
     process.kill(setup.pid, 'SIGTERM');
     expect(await setup.ended).toBe(1);
     const pid = Number(readFileSync(join(folder, 'npm-pid'), 'utf8'));

@@ -2,12 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { borrowPostgres, type EmbeddedPostgres, startPostgres } from '../../src/postgres.ts';
 import { clearAway, placeOf, temporaryFolder } from './project.ts';
-
-// Real processes, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 });
 
 const base = temporaryFolder();
 let dataDir: string;

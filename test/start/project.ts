@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { inject } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { freePorts } from '../helpers/ports.ts';
 
@@ -92,6 +93,7 @@ export function run(command: string[], { cwd, settings = {}, uid }: RunOptions):
       PATH,
       HOME: uid === undefined ? (process.env.HOME ?? '/') : cwd,
       npm_config_update_notifier: 'false',
+      NODE_COMPILE_CACHE: inject('compiled'),
       ...settings,
     },
     detached: true,
@@ -111,7 +113,7 @@ export function run(command: string[], { cwd, settings = {}, uid }: RunOptions):
   });
   ended.catch(() => {});
   const until = async (text: string) => {
-    for (let tries = 0; tries < 1200; tries++) {
+    for (let tries = 0; tries < 2000; tries++) {
       if (out.includes(text)) return;
       if (child.exitCode !== null || child.signalCode) break;
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -164,7 +166,7 @@ export const watcher = /read _/;
 export async function leftovers(dataDir: string): Promise<string[]> {
   for (let tries = 0; ; tries++) {
     const left = processesOf(dataDir).map(({ command }) => command);
-    if (!left.length || tries > 60) return left;
+    if (!left.length || tries > 400) return left;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

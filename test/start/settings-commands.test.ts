@@ -32,9 +32,7 @@ beforeAll(() => {
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
 async function run(command: string[], input = '') {
-  // Compiled once: reading the program is most of what a command takes.
-  const NODE_COMPILE_CACHE = join(base, 'compiled');
-  const environment = { ...settings, DATABASE_URL: url, DATA_DIR: join(base, 'data'), NODE_COMPILE_CACHE };
+  const environment = { ...settings, DATABASE_URL: url, DATA_DIR: join(base, 'data') };
   const running = project.run(command, { cwd: folder, settings: environment });
   running.child.stdin?.end(input);
   const code = await running.ended;

@@ -63,7 +63,7 @@ describe('what they sent', () => {
     expect(new Set(rows.map(({ anonymous_id }) => anonymous_id)).size).toBe(1);
     expect(of('identified')).toMatchObject({ claimed_user_id: 'user-17', properties: { plan: 'gold' } });
     if (!cut) {
-      expect(of('product_viewed').properties).toMatchObject({ product_id: 'p-1', price: '5999' });
+      expect(of('product_viewed').properties).toMatchObject({ product_id: 'p-1', price: 5999 });
       expect(of('product_viewed').properties.note).toContain('😀');
       expect(of('clicked')).toMatchObject({ original_event: 'VIEW_CLICK', properties: { name: '买它' } });
     }
