@@ -9,6 +9,8 @@ import type { AdminDependencies } from './dependencies.ts';
 import { plain, titleOf } from './lines.ts';
 import { readPerson } from './person.ts';
 
+const moment = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
 export async function profilePage(deps: AdminDependencies, sub: string, language: Language) {
   const { traits, computed, tags, touches, rfm, channels } = await personProfile(deps, sub);
   return {
@@ -18,8 +20,14 @@ export async function profilePage(deps: AdminDependencies, sub: string, language
       said_by: source.split(':')[0],
     })),
     computed: computed
-      .filter(({ value }) => value !== null)
-      .map(({ name, title, value }) => ({ name, title: title[language], value: maskedText(plain(value)) })),
+      // The thresholds' numbers stand above, with what they are of.
+      .filter(({ name, value }) => value !== null && !name.startsWith('rfm_'))
+      .map(({ name, title, value }) => ({
+        name,
+        title: title[language],
+        value: maskedText(plain(value)),
+        at: typeof value === 'string' && moment.test(value) ? new Date(value) : undefined,
+      })),
     tags: tags.map(({ tag, source, at }) => ({ tag, at, rule: /^rule:(.+)$/.exec(source)?.[1] })),
     touches: touches.map(({ channel, first_at, first, last_at, last }) => ({
       channel,
