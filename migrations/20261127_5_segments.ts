@@ -112,6 +112,7 @@ export async function up(knex: Knex): Promise<void> {
       select exists (select from subject_activity) or exists (select from subject_changes) as is_noted,
              (select min(due_at) from segment_states where due_at is not null) as next_due_at,
              exists (select from segment_builds where status = 'building') as is_building;
+    comment on table subject_activity is 'What was just recorded about whom, summed per batch and written with it in one transaction: a subject here is dirty. Rounds of segments take it and fold it into profile_counts. Appended only, so that no two batches ever wait for each other.';
     comment on view waiting_evaluations is 'Whether evaluators have anything to do, at a cost that does not depend on how many segments there are.';
 
     create table segment_list (

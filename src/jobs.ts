@@ -79,6 +79,9 @@ export function createJobs({ url, log, work }: { url: string; log: Logger; work:
         await boss.work(name, working, (batch) => Promise.all(batch.map((job) => settle(name, handler, job))));
         if (cron) await boss.schedule(name, cron);
       }
+      if (!work) return;
+      // What a former version did by the clock and this one does otherwise would queue up with nobody to take it.
+      for (const { name } of await boss.getSchedules()) if (!handlers.get(name)?.cron) await boss.unschedule(name);
     },
     async stop() {
       if (starting) await boss.stop({ graceful: true, timeout: 10_000 });

@@ -16,7 +16,7 @@ export type Phrase = { text: string; parts: Phrase[] };
 const leaf = (text: string): Phrase => ({ text, parts: [] });
 
 /** `30d` → 30 天 */
-export function durationInWords({ t }: Words, text: string): string {
+function durationInWords({ t }: Words, text: string): string {
   const [, count = '', unit = ''] = /^(\d+)([mhdw])$/.exec(text) ?? [];
   return count ? t(`admin.says.duration_${unit}`, { count: Number(count) }) : text;
 }

@@ -163,7 +163,7 @@ function numberOf(decimal: Decimal): number | null {
   return decimal.units === 0n || (size >= leastNumber && size <= mostNumber) ? number : null;
 }
 
-export function quotient(above: Scalar | null, below: Scalar | null): number | null {
+function quotient(above: Scalar | null, below: Scalar | null): number | null {
   return typeof above === 'number' && typeof below === 'number' && below !== 0 ? above / below : null;
 }
 

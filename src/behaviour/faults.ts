@@ -69,7 +69,7 @@ export type Fault = {
 };
 
 export const mostLevels = 12;
-export const mostNodes = 200;
+const mostNodes = 200;
 export const mostElements = 100;
 /** More say no more. */
 const mostFaults = 50;

@@ -2,7 +2,7 @@
  * Where a value lies in an event. The grammar is closed, so that a name of a definition is never more than a name: no evaluator
  * meets quotes, wildcards or a prototype in it.
  */
-import type { BehaviourEvent, Path } from './language.ts';
+import type { Path } from './language.ts';
 
 /** Stands among the steps for each element of the list that the steps before it lead to. */
 export const each = '[]';
@@ -35,12 +35,7 @@ export function listOf({ root, steps }: ParsedPath): { list: ParsedPath; rest: s
   return at < 0 ? null : { list: { root, steps: steps.slice(0, at) }, rest: steps.slice(at + 1) };
 }
 
-/** All that a path reaches in an event and that is not null. */
-export function valuesAt(event: BehaviourEvent, { root, steps }: ParsedPath): unknown[] {
-  return valuesWithin(event[root], steps);
-}
-
-/** The same from a value on: of an element of a list, say. */
+/** All that the steps reach from a value on (of an event, of an element of a list) and that is not null. */
 export function valuesWithin(value: unknown, steps: string[]): unknown[] {
   const found: unknown[] = [];
   collect(value, steps, 0, found);

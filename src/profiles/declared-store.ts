@@ -73,5 +73,3 @@ export async function setWords(trx: Knex, subject_id: string, words: Omit<Word, 
   const row = await trx('profile_traits').where({ subject_id }).count({ n: '*' }).first();
   return Number(row?.n ?? 0);
 }
-
-export type DeclaredTrait = { name: string; value: unknown; at: Date; source: string };

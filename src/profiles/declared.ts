@@ -14,7 +14,7 @@ import type { Activity } from '../events/activity.ts';
 import { readWords, sayWords, setWords, type Word } from './declared-store.ts';
 import { isTaken, isTraitName } from './trait-names.ts';
 
-export const mostTraits = 200;
+const mostTraits = 200;
 export const mostBytes = 8 * 1024;
 
 /** `group` says of a person which group they belong to; its traits are the group's. */

@@ -46,7 +46,7 @@ export const usualRfm: RfmSettings = {
 };
 
 /** By recency, frequency and monetary value as bits: 7 is high in all. */
-export const rfmGroups: { code: string; title: Title }[] = [
+const rfmGroups: { code: string; title: Title }[] = [
   { code: 'general_win_back', title: { 'zh-CN': '一般挽留客户', en: 'General, to win back' } },
   { code: 'important_win_back', title: { 'zh-CN': '重要挽留客户', en: 'Important, to win back' } },
   { code: 'general_keep', title: { 'zh-CN': '一般保持客户', en: 'General, to keep' } },

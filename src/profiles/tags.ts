@@ -3,7 +3,7 @@ import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
 import { addTag, countTags, dropTag } from './tag-store.ts';
 
-export const mostTags = 200;
+const mostTags = 200;
 /** As a segment can name it. */
 export const longestTag = 100;
 

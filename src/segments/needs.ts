@@ -26,7 +26,7 @@ export function isTouchedBy(
 }
 
 /** These segments with all that they refer to, directly or not. */
-export function withReferences(
+function withReferences(
   segments: Iterable<CompiledSegment>,
   segmentOf: CompileOptions['segmentOf'],
 ): Set<CompiledSegment> {

@@ -38,6 +38,19 @@ describe('jobs', () => {
     await Promise.all([early.stop(), later.stop()]);
   });
 
+  it('that a former version did by the clock are not made any more', async () => {
+    const start = async (names: string[]) => {
+      const jobs = createJobs({ url, log, work: true });
+      for (const name of names) jobs.handle(name, async () => {}, { cron: '0 0 1 1 *' });
+      await jobs.start();
+      await jobs.stop();
+      const { rows } = await db.raw('select name from pgboss.schedule order by name');
+      return rows.map(({ name }: { name: string }) => name);
+    };
+    expect(await start(['test.kept', 'test.replaced'])).toEqual(['test.kept', 'test.replaced']);
+    expect(await start(['test.kept'])).toEqual(['test.kept']);
+  });
+
   it('come in bursts without a queue building up, and one that fails takes no other with it', async () => {
     const ran: number[] = [];
     const tries = { n: 0 };
