@@ -99,12 +99,23 @@ export async function stopClock(trx: Knex, build_id: number): Promise<void> {
   await trx('segment_states').where({ build_id }).whereNotNull('due_at').update({ due_at: null });
 }
 
-export async function fillBuilt(db: Knex, build_id: number, { sql, bindings }: CompiledSql): Promise<void> {
-  await db.raw(
-    `insert into segment_built (build_id, subject_id, is_member, matched, due_at)
-     select :build_id::int, subject_id, is_member, matched, due_at from (${sql}) answers`,
-    { ...bindings, build_id },
-  );
+const hourMs = 3_600_000;
+
+/** A definition that is never done must not keep all others waiting behind it. @throws when it takes longer than that (57014) */
+export async function fillBuilt(
+  db: Knex,
+  build_id: number,
+  { sql, bindings }: CompiledSql,
+  timeoutMs = hourMs,
+): Promise<void> {
+  await db.transaction(async (trx) => {
+    await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeoutMs)]);
+    await trx.raw(
+      `insert into segment_built (build_id, subject_id, is_member, matched, due_at)
+       select :build_id::int, subject_id, is_member, matched, due_at from (${sql}) answers`,
+      { ...bindings, build_id },
+    );
+  });
 }
 
 /** Pages of the table, 8 KB each: some ten thousand rows a portion. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { BehaviourEvent } from '../../src/behaviour/language.ts';
 import type { Node } from '../../src/segments/definition.ts';
 import { compileToSql, previewSql } from '../../src/segments/sql.ts';
+import { fillBuilt } from '../../src/segments/state-store.ts';
 import { day, did, now, segment } from '../helpers/behaviour.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { asking, type Put, putEvents } from '../helpers/population.ts';
@@ -219,16 +220,17 @@ test('F17: segments that look through each other many times are a statement that
   expect(await members({ segment: 'link12' }, { segments: chain })).toEqual(['in']);
 });
 
-test('a preview counts all and shows some, and ends when it takes too long', async () => {
+test('a preview counts all and shows some, and ends when it takes too long, as a build does', async () => {
   const compiled = compileToSql(segment({ event: 'shown' }), { at: new Date(now), segmentOf: () => undefined });
   const { subs } = await peopleWho({ a: [did('shown', 1)], b: [did('shown', 1)], c: [did('shown', 1)] });
   const { count, sample } = await previewSql(db, compiled, { sample: 2, timeout: 10_000 });
   expect([count, sample.map(({ subject_id }) => subject_id)]).toEqual([3, [subs.c, subs.b]]);
   const slow = {
-    sql: `select subject_id, true as is_member, null::jsonb as matched from (${compiled.sql}) a, pg_sleep(5)`,
+    sql: `select subject_id, true as is_member, null::jsonb as matched, null::timestamptz as due_at from (${compiled.sql}) a, pg_sleep(5)`,
     bindings: compiled.bindings,
   };
   await expect(previewSql(db, slow, { sample: 2, timeout: 50 })).rejects.toMatchObject({ code: '57014' });
+  await expect(fillBuilt(db, 1, slow, 50)).rejects.toMatchObject({ code: '57014' });
 });
 
 test('the same question at another instant: facts as they are known now', async () => {
