@@ -1,6 +1,9 @@
 import type { Knex } from 'knex';
 
-/** What events mean and what becomes of those that break it: enforced definitions, reasons with their place, purposes that a key declares. */
+/**
+ * What events mean and what becomes of those that break it: enforced definitions, reasons with their place, purposes that a key declares
+ * and that people take back.
+ */
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
     alter table event_catalogue
@@ -24,5 +27,15 @@ export async function up(knex: Knex): Promise<void> {
       add column declared_at timestamptz;
     comment on column write_keys.declared_consents is 'Purposes under which its trackers collect, for events that say nothing of consent themselves.';
     comment on column write_keys.declared_by is 'Who answers for that.';
+
+    create index consents_withdrawn on consents (subject_id) where not is_granted;
+    create view withdrawn_purposes as
+      select c.requested_id, k.purpose, k.at
+        from current_subjects c
+        join subject_members m on m.subject_id = c.subject_id
+        join consents k on k.subject_id = m.member_id and not k.is_granted
+       where not exists (select from subject_members o join consents n on n.subject_id = o.member_id
+                          where o.subject_id = c.subject_id and n.purpose = k.purpose and (n.at, n.id) > (k.at, k.id));
+    comment on view withdrawn_purposes is 'Purposes that the person of a sub took back, over all their subs, and since when: the newest word is no.';
   `);
 }

@@ -1,9 +1,10 @@
 /** Keys by which websites, mini-programs and servers send events. */
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
+import { type PurposeName, purposes } from '../consent/consent.ts';
 import { usualPerMinute } from '../events/quota.ts';
 import { trusts } from '../events/trust.ts';
-import { createWriteKey, listWriteKeys } from '../events/write-keys.ts';
+import { createWriteKey, declareConsents, listWriteKeys } from '../events/write-keys.ts';
 import { channel, name, source, text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
@@ -39,6 +40,15 @@ const settings = {
     .meta({ description: `Events it may send in a minute, over all servers; null: ${usualPerMinute}.` }),
 };
 
+/** Also what `heyi write-key declare` takes. */
+export const declaration = z.strictObject({
+  purposes: z
+    .array(z.enum(Object.keys(purposes) as [PurposeName, ...PurposeName[]]))
+    .max(20)
+    .meta({ description: 'None: nothing is declared any more.' }),
+  by: text(200).min(1).meta({ description: 'Who answers for it: a person, a department.' }),
+});
+
 /** Also what `heyi write-key create` takes. */
 export const newWriteKey = z.strictObject({
   ...settings,
@@ -50,7 +60,18 @@ export const newWriteKey = z.strictObject({
 });
 
 const writeKeyBody = z
-  .object({ id: z.int(), ...settings, is_enabled: z.boolean(), source, created_at: timestamp })
+  .object({
+    id: z.int(),
+    ...settings,
+    declared_consents: z
+      .array(z.string())
+      .meta({ description: 'Purposes of events that say nothing of consent themselves.' }),
+    declared_by: z.string().nullable(),
+    declared_at: timestamp.nullable(),
+    is_enabled: z.boolean(),
+    source,
+    created_at: timestamp,
+  })
   .meta({ id: 'WriteKey' });
 
 const shared = { tag: 'Settings', scopes: ['settings:write'], path: '/write-keys' };
@@ -86,5 +107,26 @@ export const writeKeyRoutes = [
         return made;
       });
     },
+  }),
+  route({
+    ...shared,
+    path: '/write-keys/{id}/declared-consents',
+    method: 'put',
+    id: 'declareConsents',
+    summary: 'Say under which purposes the trackers of a key collect',
+    description:
+      'For trackers that cannot say it with their events: what the website or the mini-program asks before it starts them. Who says so, and when, is kept. It holds for events that arrive from then on.',
+    params: z.object({
+      id: z.coerce
+        .number()
+        .int()
+        .min(1)
+        .max(2_147_483_647)
+        .meta({ override: { type: 'integer' } }),
+    }),
+    body: declaration,
+    answer: writeKeyBody,
+    handle: ({ db }, request) =>
+      db.transaction((trx) => declareConsents(trx, request.params.id, request.body, actorOf(request))),
   }),
 ];

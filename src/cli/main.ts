@@ -22,6 +22,7 @@ import { reviewerRemove } from './reviewer-remove.ts';
 import { start } from './start.ts';
 import { verificationFileAdd, verificationFileList, verificationFileRemove } from './verification-file.ts';
 import { writeKeyCreate } from './write-key-create.ts';
+import { writeKeyDeclare } from './write-key-declare.ts';
 import { writeKeyList } from './write-key-list.ts';
 
 const commands: Command[] = [
@@ -33,6 +34,7 @@ const commands: Command[] = [
   clientCreate,
   clientList,
   writeKeyCreate,
+  writeKeyDeclare,
   writeKeyList,
   eventsExport,
   eventsImport,

@@ -15,11 +15,12 @@ export const writeKeyList: Command = {
       key.client_ids.join(' '),
       key.origins.join(' '),
       key.channel ?? '',
+      key.declared_consents.join(' '),
       key.is_enabled ? 'enabled' : 'disabled',
     ]);
     return {
       data: { data: keys },
-      text: table(['id', 'name', 'kind', 'clients', 'origins', 'channel', 'state'], rows),
+      text: table(['id', 'name', 'kind', 'clients', 'origins', 'channel', 'consents', 'state'], rows),
     };
   },
 };

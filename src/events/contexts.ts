@@ -12,13 +12,13 @@ import { isRecord, storableJson } from './storable.ts';
 
 const surroundings = new Set([
   'app',
+  'bot',
   'campaign',
   'channel_group',
-  'is_bot',
+  'consent_source',
   'library',
   'locale',
   'os',
-  'region',
   'scene',
   'screen',
   'timezone',

@@ -64,6 +64,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
   const services = { ...dependencies, writeKeys, readCatalogue, inTurn: inTurn(bindsAtOnce) };
   const admission = createAdmission(room);
   const quota = createQuota(dependencies);
+  const ownHost = new URL(dependencies.publicUrl).hostname;
   return {
     publicUrl: dependencies.publicUrl,
     allowOrigin: allowOrigin(writeKeys),
@@ -77,7 +78,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
         if (batch.items.length > mostEvents)
           throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
         await quota.spend(speaker, batch.items.length);
-        return takeIn(services, speaker, batch);
+        return takeIn(services, speaker, batch, { userAgent: ctx.get('user-agent'), ownHost });
       }),
   };
 }

@@ -9,6 +9,7 @@ import type { Logger } from '../log.ts';
 import { attributor } from './attribute.ts';
 import { bindAnonymous } from './bind.ts';
 import type { Catalogue } from './catalogue.ts';
+import type { Surroundings } from './enrich.ts';
 import {
   type EventType,
   type Incoming,
@@ -58,7 +59,12 @@ export type RejectedEvent = {
 };
 
 /** Returns once what was accepted is durable. */
-export async function takeIn(services: IntakeServices, speaker: Speaker, batch: Batch): Promise<RejectedEvent[]> {
+export async function takeIn(
+  services: IntakeServices,
+  speaker: Speaker,
+  batch: Batch,
+  request: Surroundings,
+): Promise<RejectedEvent[]> {
   const { db, clock } = services;
   const received_at = clock.now();
   const catalogue = await services.readCatalogue();
@@ -66,8 +72,11 @@ export async function takeIn(services: IntakeServices, speaker: Speaker, batch: 
   const reject = (index: number, refusal: Refusal) => rejected.push(rejection(batch.items[index], index, refusal));
   const incoming: { index: number; event: Incoming }[] = [];
   const { type, sentAt, context } = batch;
+  const surroundings = { ...request, ...(speaker.kind === 'server' && { userAgent: '' }) };
+  const declaredConsents = speaker.declared_consents;
+  const options = { type, sentAt, context, receivedAt: received_at, catalogue, surroundings, declaredConsents };
   for (const [index, item] of batch.items.entries()) {
-    const read = normalise(item, { type, sentAt, context, receivedAt: received_at, catalogue });
+    const read = normalise(item, options);
     if ('refusal' in read) reject(index, read.refusal);
     else incoming.push({ index, event: read.incoming });
   }

@@ -2,11 +2,12 @@
  * One event as a tracker sends it → one event as we keep it. Tolerant: a field of the wrong type is as good as missing, and only
  * what could not be attributed or told apart from others refuses the event. Whose it is, and how far that is trusted, is attribute.ts.
  *
- * Never stored: an ID token (a credential), external ids (they become a subject), consent (it becomes a column). A phone number or
+ * Never stored: an ID token (a credential), external ids (they become a subject), consent (it becomes a column), an address of the network. A phone number or
  * an e-mail in a field of that name is masked: it proves nothing, and it would be the only one in the database in clear.
  */
 import { z } from 'zod';
 import type { Catalogue } from './catalogue.ts';
+import { enrichment, type Surroundings, withoutOurs } from './enrich.ts';
 import { type EventTime, eventTime } from './event-time.ts';
 import { maskPersonal } from './personal.ts';
 import type { Fault } from './property-types.ts';
@@ -101,6 +102,9 @@ export type NormaliseOptions = {
   context: unknown;
   receivedAt: Date;
   catalogue: Catalogue;
+  surroundings: Surroundings;
+  /** Purposes under which the sender collects, for events that say nothing of it. */
+  declaredConsents: string[];
 };
 
 export function normalise(raw: unknown, options: NormaliseOptions): { incoming: Incoming } | { refusal: Refusal } {
@@ -125,7 +129,7 @@ export function normalise(raw: unknown, options: NormaliseOptions): { incoming: 
     ...event,
     user_id: sent.userId,
     anonymous_id: sent.anonymousId,
-    ...readContext(sent.context ?? (isRecord(options.context) ? options.context : {})),
+    ...readContext(sent.context ?? (isRecord(options.context) ? options.context : {}), options),
     properties: maskPersonal(properties),
   };
   return { incoming };
@@ -175,28 +179,33 @@ function traitsOf({ traits, context }: Payload): Record<string, unknown> {
 const channelName = /^[a-z][a-z0-9_]{0,39}$/;
 const purposeName = /^[a-z][a-z0-9_]{0,39}$/;
 
-function readContext(given: Record<string, unknown>) {
-  const { id_token, traits, externalIds, consent, consentManagement, channel, ...context } = given;
+function readContext(given: Record<string, unknown>, { surroundings, declaredConsents }: NormaliseOptions) {
+  const { id_token, traits, externalIds, consent, consentManagement, channel, ...context } = withoutOurs(given);
+  const said = readConsents(consent, consentManagement);
+  const consent_source = said ? 'event' : declaredConsents.length ? 'key' : undefined;
   return {
     channel: typeof channel === 'string' && channelName.test(channel) ? channel : undefined,
     id_token: typeof id_token === 'string' ? id_token : undefined,
     external_ids: readExternalIds(externalIds),
-    consents: readConsents(consent, consentManagement),
-    context: maskPersonal(context),
+    consents: [...new Set(['service', ...(said ?? declaredConsents)])],
+    context: {
+      ...maskPersonal(context),
+      ...enrichment(context, surroundings),
+      ...(consent_source && { consent_source }),
+    },
   };
 }
 
-/** Purposes agreed to when the event was collected. Without any word of it, service alone, which needs no consent. */
-function readConsents(consent: unknown, management: unknown): string[] {
+/** Purposes agreed to when the event was collected; undefined without a word of it. */
+function readConsents(consent: unknown, management: unknown): string[] | undefined {
   const preferences = isRecord(consent) ? consent.categoryPreferences : undefined;
   const allowed = isRecord(management) ? management.allowedConsentIds : undefined;
   const granted = isRecord(preferences)
     ? Object.keys(preferences).filter((name) => preferences[name] === true)
     : Array.isArray(allowed)
       ? allowed
-      : [];
-  const purposes = granted.filter((name) => typeof name === 'string' && purposeName.test(name));
-  return [...new Set(['service', ...purposes.slice(0, 20)])];
+      : undefined;
+  return granted?.filter((name) => typeof name === 'string' && purposeName.test(name)).slice(0, 20);
 }
 
 const externalId = z.object({

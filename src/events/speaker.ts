@@ -19,6 +19,8 @@ type Source = {
   events_per_minute: number;
   /** Of events that name none. */
   channel: string;
+  /** Purposes of events that say nothing of consent. */
+  declared_consents: string[];
   /** Websites that may speak so; empty when none is registered. */
   origins: string[];
 };
@@ -63,8 +65,9 @@ async function speakerOfToken({ writeKeys, readToken }: Services, bearer: string
 export async function speakerOfKey({ writeKeys }: Pick<Services, 'writeKeys'>, key: unknown): Promise<Speaker> {
   const known = typeof key === 'string' && key !== '' ? await writeKeys.find(key) : undefined;
   if (!known) throw fail('unknown_write_key');
-  const { id: source_id, catalogue, origins, client_ids } = known;
+  const { id: source_id, catalogue, origins, client_ids, declared_consents } = known;
   const events_per_minute = known.events_per_minute ?? usualPerMinute;
-  const source = { source_id, catalogue, events_per_minute, origins, channel: known.channel ?? 'server' };
+  const channel = known.channel ?? 'server';
+  const source = { source_id, catalogue, events_per_minute, origins, declared_consents, channel };
   return known.kind === 'server' ? { kind: 'server', ...source } : { kind: 'client', client_ids, ...source };
 }

@@ -6,8 +6,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
+import { type AuditEntry, recordAudit } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
+import type { PurposeName } from '../consent/consent.ts';
 import type { Database } from '../database.ts';
+import { fail } from '../errors.ts';
 import type { Seal } from '../seal.ts';
 import type { CatalogueOverride } from './catalogue.ts';
 import { usualPerMinute } from './quota.ts';
@@ -25,6 +28,10 @@ export type WriteKey = {
   catalogue: CatalogueOverride;
   /** Null: the usual. */
   events_per_minute: number | null;
+  /** Purposes under which its trackers collect, for events that say nothing of consent: who answers for it, since when. */
+  declared_consents: PurposeName[];
+  declared_by: string | null;
+  declared_at: Date | null;
   is_enabled: boolean;
   source: 'operator' | 'sandbox';
   created_at: Date;
@@ -52,6 +59,9 @@ const columns = [
   'channel',
   'catalogue',
   'events_per_minute',
+  'declared_consents',
+  'declared_by',
+  'declared_at',
   'is_enabled',
   'source',
   'created_at',
@@ -80,6 +90,24 @@ export async function createWriteKey(
   return { id: stored.id, key };
 }
 
+/**
+ * Under which purposes the trackers of a key collect, where they cannot say it with their events: what the banner of the website or the dialog
+ * of the mini-program asks before it starts them. `by` answers for it. For events that arrive from then on. @throws not_found
+ */
+export async function declareConsents(
+  trx: Knex.Transaction,
+  id: number,
+  { purposes, by }: { purposes: PurposeName[]; by: string },
+  actor: Omit<AuditEntry, 'action'>,
+): Promise<WriteKey> {
+  const declared = { declared_consents: [...new Set(purposes)], declared_by: by, declared_at: trx.fn.now() };
+  const [key] = await trx('write_keys').where({ id }).update(declared).returning(columns);
+  if (!key) throw fail('not_found');
+  const details = { write_key_id: id, purposes, by };
+  await recordAudit(trx, { ...actor, action: 'write_key.consents_declared', details });
+  return key;
+}
+
 export async function listWriteKeys(db: Knex): Promise<WriteKey[]> {
   return db('write_keys').select(columns).orderBy('id');
 }
@@ -96,6 +124,7 @@ export type TokenSource = {
   catalogue: CatalogueOverride;
   events_per_minute: number;
   origins: string[];
+  declared_consents: PurposeName[];
 };
 
 export type WriteKeys = {
@@ -141,6 +170,10 @@ async function readTokenSource(db: Database, client_id: string): Promise<TokenSo
     catalogue: Object.fromEntries(keys.flatMap(({ catalogue }) => Object.entries(catalogue))),
     events_per_minute: keys.find((key) => key.events_per_minute)?.events_per_minute ?? usualPerMinute,
     origins: keys.flatMap(({ origins }) => origins),
+    // Any of them may have brought the event: what all of them declare.
+    declared_consents: (keys[0]?.declared_consents ?? []).filter((purpose) =>
+      keys.every(({ declared_consents }) => declared_consents.includes(purpose)),
+    ),
   };
 }
 

@@ -35,12 +35,15 @@ async function send(context: Record<string, unknown>, app = apps[0]) {
   return { seen: seen.context, row };
 }
 
+/** What we add to each of them. */
+const added = { bot: true, channel_group: 'campaign' };
+
 describe('the context of an event', () => {
   it('is stored with the first, and once for all that come after it, by any process', async () => {
     const context = { ...browser, page, sessionId: 7 };
     const sent = [];
     for (const app of [apps[0], apps[0], apps[0], apps[1], apps[1]]) sent.push(await send(context, app));
-    for (const { seen } of sent) expect(seen).toEqual(context);
+    for (const { seen } of sent) expect(seen).toEqual({ ...context, ...added });
     expect(sent.map(({ row }) => row.context_id !== null)).toEqual([false, true, true, false, true]);
     expect(new Set(sent.map(({ row }) => row.context_id)).size).toBe(2);
     expect(sent[1]?.row.context).toEqual({ sessionId: 7 });
@@ -55,10 +58,10 @@ describe('the context of an event', () => {
   });
 
   it('keeps what may say who somebody is with the event: other fields, and pages with a query', async () => {
-    const context = { ...browser, page: { ...page, search: '?invite=wang' }, ip: '203.0.113.7', device: { id: 'd1' } };
+    const context = { ...browser, page: { ...page, search: '?invite=wang' }, openid: 'o-7', device: { id: 'd1' } };
     const { seen, row } = await send(context);
-    expect(seen).toEqual(context);
-    expect(row.context).toEqual({ page: context.page, ip: '203.0.113.7', device: { id: 'd1' } });
+    expect(seen).toEqual({ ...context, ...added });
+    expect(row.context).toEqual({ page: context.page, openid: 'o-7', device: { id: 'd1' } });
   });
 
   it('is said to be used in the next month by the first event that does', async () => {

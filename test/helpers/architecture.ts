@@ -157,7 +157,8 @@ function ownerOf(files: string[]): string {
 const vendors: { name: RegExp; home: RegExp }[] = [
   {
     name: /aliyun|alibaba|tencent|baidu|weixin|jscode2session/i,
-    home: /^src\/(connectors|sandbox)\//,
+    // Websites that link to a company are named where visitors are told apart by whom they come from.
+    home: /^src\/(?:(?:connectors|sandbox)\/|events\/origins\.ts$)/,
   },
   {
     name: /@segment\/|\bsegment\.(?:io|com)\b|sensors?data|sensorsanalytics|growingio|rudder|mixpanel|amplitude|umeng/i,

@@ -359,6 +359,7 @@ async function track(
     channel: 'website',
     origins: [],
     events_per_minute: 100_000,
+    declared_consents: [],
   };
   const speaking: Speaker =
     speaker === 'token'
@@ -403,6 +404,7 @@ async function track(
     inTurn: <T>(work: () => Promise<T>) => work(),
     readCatalogue: catalogueReader({ db, clock }),
   };
-  const rejected = await takeIn(services, speaking, { items, type: undefined, sentAt: undefined, context: undefined });
+  const batch = { items, type: undefined, sentAt: undefined, context: undefined };
+  const rejected = await takeIn(services, speaking, batch, { userAgent: '', ownHost: '' });
   if (rejected.length) throw new Error(`refused: ${JSON.stringify(rejected)}`);
 }

@@ -244,6 +244,14 @@ describe('heyi write-key', () => {
     ]);
     const text = await heyi(['write-key', 'list']);
     expect(text.out).toMatch(/^\d+ +订单系统 +server +mini +https:\/\/a\.example +store +enabled$/m);
+
+    const declaring = ['write-key', 'declare', String(made.id), '--by', '法务'];
+    const declared = await heyi([...declaring, '--consent', 'profiling', '--consent', 'marketing']);
+    expect(declared.out).toContain('订单系统 declares profiling, marketing, by 法务.');
+    expect((await heyi([...declaring, '--consent', 'everything'])).err).toContain('- --consent: ');
+    expect(await audited('write_key.consents_declared')).toMatchObject([
+      { actor_id: 'heyi write-key declare', details: { by: '法务', purposes: ['profiling', 'marketing'] } },
+    ]);
     const audit = await audited('write_key.created');
     expect(audit).toMatchObject([
       { actor_id: 'heyi write-key create', details: { write_key_id: made.id, kind: 'server' } },

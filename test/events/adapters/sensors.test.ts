@@ -264,6 +264,7 @@ describe('a record', () => {
       campaign: { source: 'douyin' },
       scene: '1007',
       share: { depth: 2 },
+      channel_group: 'social',
     });
     expect(properties).toEqual({ $element_id: 'buy', price: 1 });
   });
