@@ -5,7 +5,7 @@
  *   channel_group   text      what brought the visit: labels of a campaign, else the scene, else who linked here. Absent: the event does not say
  *   consent_source  event|key who says under which purposes it was collected. Absent: nobody, and it is good for the service alone
  *
- * These names are ours: what a sender puts there is dropped, and so is an address of the network (decision 0024).
+ * These names are ours: what a sender puts there is dropped, and so is an address of the network (decision 0026).
  */
 import { isbot } from 'isbot';
 import { groupOfCampaign, groupOfClick, groupOfHost, type OriginGroup } from './origins.ts';

@@ -5,7 +5,17 @@ import { describe, expect, it } from 'vitest';
 import { shareContexts } from '../../src/events/contexts.ts';
 import { preparePartitions } from '../../src/events/jobs.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { anotherPool, basic, clientKey, eventRows, eventsApp, movableClock, seedKeys } from './harness.ts';
+import {
+  addSubject,
+  anotherPool,
+  basic,
+  clientKey,
+  eventRows,
+  eventsApp,
+  movableClock,
+  seedKeys,
+  serverKey,
+} from './harness.ts';
 
 const { db, url } = await testDatabase();
 await seedKeys(db);
@@ -62,6 +72,17 @@ describe('the context of an event', () => {
     const { seen, row } = await send(context);
     expect(seen).toEqual({ ...context, ...added });
     expect(row.context).toEqual({ page: context.page, openid: 'o-7', device: { id: 'd1' } });
+  });
+
+  it('is whole for whoever asks about one person, or about everybody', async () => {
+    const userId = await addSubject(db);
+    for (const _ of [1, 2, 3])
+      await apps[0]?.send('/v1/track', { event: 'asked', userId, context: { ...browser, page } }, basic(serverKey));
+    expect(await db('events').where({ event: 'asked' }).whereNotNull('context_id').count()).toEqual([{ count: 2 }]);
+    for (const view of ['subject_events', 'attributed_events', 'everybodys_events']) {
+      const rows = await db(view).where({ event: 'asked' });
+      expect(rows.map(({ context }) => context.campaign.source)).toEqual(Array(3).fill('wechat'));
+    }
   });
 
   it('is said to be used in the next month by the first event that does', async () => {

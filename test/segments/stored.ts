@@ -1,4 +1,4 @@
-/** The world as the database holds it, for the oracle: raw tables, nothing worked out. */
+/** The world as the database holds it, for the oracle: tables as they are, nothing worked out but the whole context of an event. */
 import type { Knex } from 'knex';
 import { currentVersion, purposes } from '../../src/consent/consent.ts';
 import type { World } from './oracle-world.ts';
@@ -10,7 +10,7 @@ export async function readWorld(db: Knex): Promise<World> {
   const all = async (sql: string) => (await db.raw(sql)).rows;
   const events = await all(
     `select id, ${ms('"timestamp"', 'timestamp')}, subject_id as sub, anonymous_id as "anonymousId", is_attributable as "isAttributable",
-            counts, event, channel, trust, consents, properties, context from events`,
+            counts, event, channel, trust, consents, properties, context from recorded_events`,
   );
   return {
     versions: Object.fromEntries(
