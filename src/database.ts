@@ -216,3 +216,8 @@ export function isDatabaseAway(error: unknown): boolean {
   if (error.message === 'timeout expired' || error.message.includes('Unable to acquire a connection')) return true;
   return lostConnection.has((error as { code?: string }).code ?? '');
 }
+
+/** True when a statement took longer than its statement_timeout. */
+export function isTimedOut(error: unknown): boolean {
+  return error instanceof Error && (error as { code?: string }).code === '57014';
+}

@@ -1,10 +1,8 @@
 /** How often each event came in the last seven days, for the page of the catalogue. */
-import type { Database } from '../database.ts';
+import { type Database, isTimedOut } from '../database.ts';
 
 /** A company with very many events is told no number rather than kept waiting. */
 const timeoutMs = 3_000;
-/** SQLSTATE of a statement that ran into its timeout. */
-const queryCanceled = '57014';
 
 /** By canonical name; undefined when they are too many to count meanwhile. */
 export async function weeklyCounts(db: Database): Promise<Map<string, number> | undefined> {
@@ -17,7 +15,7 @@ export async function weeklyCounts(db: Database): Promise<Map<string, number> | 
       return new Map(rows.map(({ event, n }: { event: string; n: string | number }) => [event, Number(n)]));
     });
   } catch (error) {
-    if ((error as { code?: string }).code === queryCanceled) return undefined;
+    if (isTimedOut(error)) return undefined;
     throw error;
   }
 }

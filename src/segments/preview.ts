@@ -1,5 +1,5 @@
 /** How many a definition would hold, before it is one. */
-import type { Database } from '../database.ts';
+import { type Database, isTimedOut } from '../database.ts';
 import { fail } from '../errors.ts';
 import { readReferences } from './rules.ts';
 import { checked, type SegmentServices } from './segment.ts';
@@ -20,10 +20,7 @@ export async function previewSegment(services: SegmentServices & { db: Database 
     const { count, sample } = await previewSql(db, compiled, { sample: sampled, timeout });
     return { count, sample: sample.map(({ subject_id: sub, matched }) => ({ sub, ...(matched && { matched }) })) };
   } catch (cause) {
-    if ((cause as { code?: string }).code === queryCanceled) throw fail('segment_takes_too_long', { cause });
+    if (isTimedOut(cause)) throw fail('segment_takes_too_long', { cause });
     throw cause;
   }
 }
-
-/** SQLSTATE of a statement that ran into its timeout. */
-const queryCanceled = '57014';

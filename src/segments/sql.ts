@@ -41,7 +41,7 @@ export function compileToSql(segment: Segment, options: SqlOptions): CompiledSql
   );
 }
 
-/** How many members, and some of them. @throws when it takes longer than `timeout` milliseconds (57014) */
+/** How many members, and some of them. @throws when it takes longer than `timeout` milliseconds (isTimedOut) */
 export async function previewSql(
   db: Knex,
   { sql, bindings }: CompiledSql,

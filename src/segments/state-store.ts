@@ -101,7 +101,7 @@ export async function stopClock(trx: Knex, build_id: number): Promise<void> {
 
 const hourMs = 3_600_000;
 
-/** A definition that is never done must not keep all others waiting behind it. @throws when it takes longer than that (57014) */
+/** A definition that is never done must not keep all others waiting behind it. @throws when it takes longer than that (isTimedOut) */
 export async function fillBuilt(
   db: Knex,
   build_id: number,

@@ -5,7 +5,6 @@ import type { World } from './oracle-world.ts';
 
 const ms = (column: string, as: string) => `extract(epoch from ${column})::float8 * 1000 as "${as}"`;
 
-/** @param only of these subs, and what is bound to them; undefined: everybody */
 export async function readWorld(db: Knex): Promise<World> {
   const all = async (sql: string) => (await db.raw(sql)).rows;
   const events = await all(
