@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import type { BenchResult } from './result.ts';
 
-const all = ['exchange', 'resolve', 'ingest', 'merge', 'search', 'segments'];
+const all = ['exchange', 'resolve', 'ingest', 'merge', 'search', 'segments', 'profile'];
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !all.includes(name));
 if (unknown) {

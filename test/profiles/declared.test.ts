@@ -80,7 +80,7 @@ describe('a declared trait', () => {
       basic(clientKey),
     );
     expect(await traitsOf(sub)).toEqual({});
-    await app.send('/v1/identify', { traits: { tier: 'mine', likes: 'tea' } }, tokenOf(sub));
+    await app.send('/v1/identify', { traits: { tier: 'mine', likes: 'tea' }, timestamp: ago(2) }, tokenOf(sub));
     expect(await traitsOf(sub)).toEqual({ tier: '"mine" by self', likes: '"tea" by self' });
     await server(said(sub, { tier: 'gold' }, { timestamp: ago(500) }));
     clock.set(ago(-1));

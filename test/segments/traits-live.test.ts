@@ -66,7 +66,7 @@ describe('a segment on a trait that is worked out', () => {
     await expect(db.transaction((trx) => removeTrait(trx, 'visits'))).rejects.toMatchObject({ code: 'conflict' });
   });
 
-  it('counts only what was collected for its purpose', async () => {
+  it('F16: counts only what was collected for its purpose, and nobody once they withdrew', async () => {
     const sub = await addSubject(db);
     await agree(db, sub, 'marketing');
     await create({ key: 'buyers', purpose: 'marketing', where: { trait: 'orders_count', op: 'gte', value: 1 } });
@@ -80,6 +80,15 @@ describe('a segment on a trait that is worked out', () => {
     });
     await settle();
     expect(await members('buyers')).toEqual([sub]);
+    await db('consents').insert({
+      subject_id: sub,
+      purpose: 'marketing',
+      version: '1',
+      is_granted: false,
+      channel: 'website',
+    });
+    await settle();
+    expect(await members('buyers')).toEqual([]);
   });
 
   it('moves through the RFM groups as thresholds and time say, live and built alike', async () => {
