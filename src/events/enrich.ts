@@ -51,7 +51,7 @@ const agents = new Map<string, boolean>();
 
 function isBot(userAgent: string): boolean {
   if (!userAgent) return false;
-  const agent = userAgent.slice(0, longestAgent);
+  const agent = userAgent.length > longestAgent ? userAgent.slice(0, longestAgent) : userAgent;
   const known = agents.get(agent);
   if (known !== undefined) return known;
   if (agents.size >= mostAgents) agents.clear();
@@ -70,11 +70,11 @@ function channelGroup(context: Fields, scene: number | undefined, ownHost: strin
   if (typeof page.url !== 'string') return undefined;
   const here = hostOf(page.url);
   if (here === undefined) return undefined;
-  const clicked = groupOfClick(page.url);
+  const clicked = page.url.includes('?') ? groupOfClick(page.url) : undefined;
   if (clicked) return clicked;
   if (!isLabel(page.referrer)) return 'direct';
   const from = hostOf(page.referrer);
-  const isInside = from === undefined || from === ownHost || siteOf(from) === siteOf(here);
+  const isInside = from === undefined || from === here || from === ownHost || siteOf(from) === siteOf(here);
   return isInside ? undefined : groupOfHost(from);
 }
 

@@ -2,8 +2,10 @@
 import { maskEmail } from '../connectors/email-address.ts';
 import { maskPhone } from '../connectors/phone-number.ts';
 import { scrub } from '../log.ts';
+import { isRecord } from './storable.ts';
 
-const personalField = /^(?:phone|phone_?number|mobile|tel|telephone|e_?mail|id_?card|id_?number)$/i;
+const personalField =
+  /^(?:(?:mobile|cell|tele?|contact)?_?(?:phone|tel)(?:_?(?:number|no|num))?|mobile(?:_?(?:number|no))?|e_?mail(?:_?address)?|id_?(?:card|number)(?:_?(?:number|no))?|手机号?码?|(?:联系)?电话|邮箱|身份证号?码?)$/i;
 /** Begins nowhere within a word: tried from every character of a long one, it would take the time of its square (threat F7). */
 const address = /(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+/g;
 
@@ -11,11 +13,23 @@ export function isPersonalField(name: string): boolean {
   return personalField.test(name);
 }
 
-/** The same object unless a field of a personal name holds something. */
+/** The same object unless a field of a personal name holds something, in it or in what it holds. */
 export function maskPersonal(fields: Record<string, unknown>): Record<string, unknown> {
-  const personal = Object.keys(fields).filter((name) => isPersonalField(name) && fields[name] != null);
-  if (!personal.length) return fields;
-  return { ...fields, ...Object.fromEntries(personal.map((name) => [name, mask(fields[name])])) };
+  let masked = fields;
+  for (const name of Object.keys(fields)) {
+    const value = fields[name];
+    const shown = value != null && isPersonalField(name) ? mask(value) : maskWithin(value);
+    if (shown !== value) masked = { ...masked, [name]: shown };
+  }
+  return masked;
+}
+
+/** An order has the customer's number two levels down. How deep an event is, was bounded before. */
+function maskWithin(value: unknown): unknown {
+  if (isRecord(value)) return maskPersonal(value);
+  if (!Array.isArray(value)) return value;
+  const items = value.map(maskWithin);
+  return items.some((item, n) => item !== value[n]) ? items : value;
 }
 
 export function isPhone(id: string): boolean {

@@ -1,6 +1,33 @@
 /** What looks personal in what strangers send, found in the time of its length. */
 import { describe, expect, it } from 'vitest';
-import { isAddress, maskedClaim, maskedSample } from '../../src/events/personal.ts';
+import { isAddress, maskedClaim, maskedSample, maskPersonal } from '../../src/events/personal.ts';
+
+describe('F11: a field that is named for what is personal', () => {
+  it('is masked wherever it stands, and nothing else is touched', () => {
+    const order = {
+      order_id: '1',
+      receiver: { name: '李', phone: '13800138000', places: [{ 手机号: 13800138000, city: '杭州' }] },
+      contacts: [['x'], { e_mail: 'lily@example.com', mobile_no: null, id_card: { no: '110101199003070000' } }],
+    };
+    const before = structuredClone(order);
+    expect(maskPersonal(order)).toEqual({
+      order_id: '1',
+      receiver: { name: '李', phone: '138****8000', places: [{ 手机号: '138****8000', city: '杭州' }] },
+      contacts: [['x'], { e_mail: 'l***@example.com', mobile_no: null, id_card: '****' }],
+    });
+    expect(order).toEqual(before);
+    const plain = { name: 'phone', list: [1, { telescope: '13800138000' }], phone_case: 'red' };
+    expect(maskPersonal(plain)).toBe(plain);
+  });
+
+  it('E5: __proto__ is a name like any other', () => {
+    const masked = maskPersonal(
+      JSON.parse('{"__proto__":{"phone":"13800138000"},"a":{"__proto__":{"b":1},"tel":"1"}}'),
+    );
+    expect(JSON.stringify(masked)).toBe('{"__proto__":{"phone":"138****8000"},"a":{"__proto__":{"b":1},"tel":"****"}}');
+    expect('phone' in {}).toBe(false);
+  });
+});
 
 describe('an address', () => {
   it('is masked in a sample, and where it stands for the user', () => {
