@@ -61,7 +61,7 @@ export type Clause = {
 };
 
 export type CompileOptions = {
-  /** The segment in force under a key; undefined for a manual one, whose members the person knows of. */
+  /** The segment in force under a key, a list too: its definition is itself, which means whom it names. */
   segmentOf(key: string): CompiledSegment | undefined;
   /** A trait that is worked out of events; undefined for a declared one, which the person knows of. */
   traitOf?: (name: string) => Pick<ComputedTrait, 'question'> | undefined;
@@ -137,7 +137,7 @@ export function compileSegment(
   function memberOf(key: string): Clause['answer'] {
     reads.segments.push(key);
     return (evaluation) => {
-      const other = segmentOf(key);
+      const other = key === segment.key ? undefined : segmentOf(key);
       return other ? standingOf(other, evaluation) : plain(evaluation.person.lists.has(key));
     };
   }

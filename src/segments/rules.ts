@@ -68,7 +68,7 @@ async function compileRules(db: Knex, revision: number, log: Logger): Promise<Ru
 
 /** What definitions refer to, as it is in force. */
 export type References = {
-  /** Undefined of a list, whose members people know of. */
+  /** A list too: it has a purpose. */
   segmentOf(key: string): Segment | undefined;
   /** Undefined of a declared trait. */
   traitOf(name: string): ComputedTrait | undefined;
@@ -79,7 +79,7 @@ export async function readReferences(db: Knex): Promise<References> {
   const rows = await readDefinitions(db);
   const { traits } = await readWorkings(db);
   const segmentsTagging = await readTagging(db);
-  const definitions = new Map(rows.filter(({ kind }) => kind === 'rule').map((row) => [row.key, row.definition]));
+  const definitions = new Map(rows.map(({ key, definition }) => [key, definition]));
   return {
     segmentOf: (key) => definitions.get(key),
     traitOf: (name) => traits.get(name),

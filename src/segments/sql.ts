@@ -15,7 +15,7 @@ import { declaredTrait, traitUnit } from './trait-sql.ts';
 
 export type SqlOptions = {
   at: Date;
-  /** The definition in force under a key; undefined for a list. */
+  /** The definition in force under a key, a list too: its definition is itself, which means whom it names. */
   segmentOf(key: string): Segment | undefined;
   /** A trait that is worked out of events; undefined for a declared one. */
   traitOf?: (name: string) => Pick<ComputedTrait, 'question' | 'sql'> | undefined;
@@ -151,9 +151,9 @@ function standing(
     return traitUnit(q, node, source ?? declaredTrait(node.trait));
   }
   function memberUnit(key: string): Unit {
-    const other = options.segmentOf(key);
+    const other = key === segment.key ? undefined : options.segmentOf(key);
     if (!other) return listUnit(q, key);
-    if (key === segment.key || above.includes(key)) return nobody(q);
+    if (above.includes(key)) return nobody(q);
     return {
       otherwise: false,
       reach: 0,

@@ -238,4 +238,22 @@ describe('a segment', () => {
     await settle();
     expect(await log('vip', yes)).toEqual(['entered by list', 'exited by list']);
   });
+
+  it('that others look through keeps to its own purpose there too', async () => {
+    const [yes, no] = [await addSubject(db), await addSubject(db)];
+    await agree(db, yes, 'marketing');
+    await db.transaction((trx) =>
+      createList(trx, world.services, { kind: 'list', key: 'invited', name: 'Invited', purpose: 'marketing' }, 'test'),
+    );
+    await db.transaction((trx) =>
+      changeList(trx, world.services, 'invited', { add: [yes, no], remove: [], by: 'test' }),
+    );
+    await create({ key: 'of-the-invited', where: { segment: 'invited' } });
+    await settle();
+    expect(await members('of-the-invited')).toEqual([yes]);
+    await does(no, 'searched');
+    await agree(db, no, 'marketing');
+    await settle();
+    expect(await members('of-the-invited')).toEqual([yes, no].sort());
+  });
 });
