@@ -253,7 +253,8 @@ export const perNode: Arbitrary<PerNode> = fc.record({
   all: fc
     .tuple(
       fc.oneof(
-        { weight: 4, arbitrary: eventNode as Arbitrary<PerNode['all'][number]> },
+        { weight: 2, arbitrary: fc.record({ event: names }) as Arbitrary<PerNode['all'][number]> },
+        { weight: 3, arbitrary: eventNode },
         { weight: 1, arbitrary: sequenceNode },
       ),
       fc.array(
@@ -361,6 +362,7 @@ export function nodes(segments: readonly string[] = []): Arbitrary<Node> {
     { weight: 4, arbitrary: perNode },
     { weight: 2, arbitrary: traitNode },
     { weight: 2, arbitrary: hasNode(segments) },
+    ...(segments.length ? [{ weight: 3, arbitrary: fc.record({ segment: one(segments) }) as Arbitrary<Node> }] : []),
   );
   const { node } = fc.letrec<{ node: Node }>((tie) => ({
     node: fc.oneof(

@@ -11,6 +11,8 @@ import { AppError } from '../../src/errors.ts';
 import { catalogueReader } from '../../src/events/catalogue.ts';
 import { createI18n } from '../../src/http/i18n.ts';
 import type { Segment } from '../../src/segments/definition.ts';
+import { explainMembership } from '../../src/segments/membership.ts';
+import { readReferences } from '../../src/segments/rules.ts';
 import {
   archiveSegment,
   changeList,
@@ -26,8 +28,7 @@ import { testDatabase } from '../helpers/database.ts';
 import { base, definitions, durations, lengthOf, purposes, type Written } from './definitions.ts';
 import { type Matched, membersAt } from './oracle.ts';
 import type { Definition } from './oracle-world.ts';
-import { type Group, groupSize, type Happening, happen, happenedAgo, happenings, newGroup } from './people.ts';
-import { worldOf } from './pool.ts';
+import { type Group, groupSize, type Happening, happen, happenings, knownOf, newGroup } from './people.ts';
 import { readWorld } from './stored.ts';
 import { evaluator } from './world.ts';
 
@@ -50,6 +51,8 @@ type Deed =
   /** At the same moment, while the evaluators work. */
   | { is: 'at once'; what: { group: number; what: Happening }[] }
   | { is: 'time'; ms: number }
+  /** To one of the next moments at which a window may open or close. */
+  | { is: 'turn'; next: number; off: number }
   | { is: 'edit'; definition: Written }
   | { is: 'pause' | 'resume' | 'archive'; key: string }
   | { is: 'list'; group: number; who: number; on: boolean }
@@ -57,7 +60,7 @@ type Deed =
 
 /** A segment looks only through those that come before it. */
 const definition = fc.nat(keys.length - 1).chain((at) => definitions(keys[at] ?? '', ['list', ...keys.slice(0, at)]));
-const happening = fc.record({ group: fc.nat(groupCount - 1), what: happenings(happenedAgo) });
+const happening = fc.record({ group: fc.nat(groupCount - 1), what: happenings() });
 const deed = fc.oneof(
   { weight: 14, arbitrary: happening.map((given) => ({ is: 'happening' as const, ...given })) as Arbitrary<Deed> },
   {
@@ -65,10 +68,14 @@ const deed = fc.oneof(
     arbitrary: fc.array(happening, { minLength: 2, maxLength: 4 }).map((what) => ({ is: 'at once' as const, what })),
   },
   {
-    weight: 3,
+    weight: 1,
     arbitrary: fc
       .tuple(fc.constantFrom(...durations, '1m', '10h', '1d'), fc.constantFrom(0, 0, -1, 1))
       .map(([duration, off]) => ({ is: 'time' as const, ms: lengthOf(duration) + off })),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ is: fc.constant('turn' as const), next: fc.nat(20), off: fc.constantFrom(0, 0, -1, 1) }),
   },
   { weight: 3, arbitrary: definition.map((edited) => ({ is: 'edit' as const, definition: edited })) },
   {
@@ -87,7 +94,7 @@ const deed = fc.oneof(
       on: fc.boolean(),
     }),
   },
-  { weight: 3, arbitrary: fc.constant({ is: 'look' as const }) },
+  { weight: 6, arbitrary: fc.constant({ is: 'look' as const }) },
 );
 const lives = fc.record({
   start: fc.tuple(...keys.map((key, at) => definitions(key, ['list', ...keys.slice(0, at)]))),
@@ -169,6 +176,13 @@ async function take(history: History, next: Deed): Promise<void> {
     case 'time':
       now += next.ms;
       return;
+    case 'turn': {
+      const ages = [...durations, '0d', '1d'].map(lengthOf);
+      const { events } = await readWorld(db, knownOf(history.groups));
+      const turns = events.flatMap(({ timestamp }) => ages.map((age) => timestamp + age)).filter((at) => at > now + 1);
+      now = (turns.sort((a, b) => a - b)[next.next] ?? now) + next.off;
+      return;
+    }
     case 'edit':
       return edit(history, next.definition);
     case 'pause':
@@ -234,22 +248,17 @@ async function settle(): Promise<void> {
 
 async function look(history: History): Promise<void> {
   await settle();
-  const world = await readWorld(db);
-  const subs = history.groups.flatMap((group) => group.subs);
-  for (const known of history.segments.values()) if (known.status === 'active') known.inForce = known.definition;
+  const known = knownOf(history.groups);
+  const { subs } = known;
+  for (const kept of history.segments.values()) if (kept.status === 'active') kept.inForce = kept.definition;
   const asked = [...history.segments.values()].map(({ inForce }) => inForce);
-  const right = membersAt(
-    {
-      ...worldOf({ name: '', subs, merges: [] }, world),
-      events: history.groups.flatMap((group) => worldOf(group, world).events),
-    },
-    asked,
-    now,
-  );
+  const right = membersAt(await readWorld(db, known), asked, now);
   const stored = await db('segment_members')
     .whereIn('subject_id', subs)
     .select('segment_key', 'subject_id', 'matched', 'entered_at');
   for (const [key, known] of history.segments) {
+    const same = (what: string, found: Map<string, Matched>, expected: Map<string, Matched>) =>
+      compare({ key, what, known }, found, expected);
     const live = new Map<string, Matched>(
       stored
         .filter(({ segment_key }) => segment_key === key)
@@ -257,37 +266,45 @@ async function look(history: History): Promise<void> {
     );
     // Nobody looks at a paused one until it goes on.
     const expected = known.status === 'paused' ? known.members : (right.get(key) ?? new Map());
-    same(`live membership of ${key}`, known, live, expected);
+    await same('live membership', live, expected);
     if (known.status === 'active' && known.definition.where)
-      same(`a backfill of ${key}`, known, await backfill(history, known.definition as Written, subs), expected);
-    same(`the log of ${key}`, known, await replay(key, subs), new Map([...live.keys()].map((sub) => [sub, {}])));
+      await same('a backfill', await backfill(known.definition, subs), expected);
+    await same('the log', await replay(key, subs), new Map([...live.keys()].map((sub) => [sub, {}])));
     known.members = live;
   }
 }
 
-function same(what: string, { definition }: Kept, found: Map<string, Matched>, right: Map<string, Matched>): void {
-  const text = (members: Map<string, Matched>) =>
-    [...members]
-      .map(([sub, matched]) => `${sub} ${JSON.stringify(Object.entries(matched).sort())}`)
-      .sort()
-      .join('\n');
-  if (text(found) === text(right)) return;
-  throw new Error(`${what} is\n${text(found)}\nand should be\n${text(right)}\n${JSON.stringify(definition)}`);
+type Compared = { key: string; what: string; known: Kept };
+
+async function compare(
+  { key, what, known }: Compared,
+  found: Map<string, Matched>,
+  right: Map<string, Matched>,
+): Promise<void> {
+  const text = (matched: Matched | undefined) => matched && JSON.stringify(Object.entries(matched).sort());
+  for (const sub of new Set([...found.keys(), ...right.keys()])) {
+    const [is, should] = [found.get(sub), right.get(sub)].map(text);
+    if (is === should) continue;
+    const why = await explainMembership({ db, clock }, key, sub).catch(String);
+    const states = await db('segment_states as t')
+      .join('segment_builds as b', 'b.id', 't.build_id')
+      .join('segments as s', 's.id', 'b.segment_id')
+      .where({ 's.key': key, subject_id: sub })
+      .select('t.*', 'b.status', 'b.version');
+    const world = await readWorld(db, { subs: [sub], devices: [] });
+    throw new Error(
+      `${what} of ${key} has ${sub} ${is ?? 'out'}, and should have them ${should ?? 'out'}\n${[known.definition, why, states, world].map((one) => JSON.stringify(one)).join('\n')}`,
+    );
+  }
 }
 
-async function backfill({ segments }: History, definition: Written, subs: string[]): Promise<Map<string, Matched>> {
-  const segmentOf = (key: string) => {
-    const found = segments.get(key)?.inForce;
-    return found?.where && (found as Segment);
-  };
-  const { sql, bindings } = compileToSql(definition as Segment, { at: clock.now(), segmentOf });
-  const { rows } = await db.raw(sql, bindings as never);
-  const ours = rows.filter(
-    ({ subject_id, is_member }: { subject_id: string; is_member: boolean }) => is_member && subs.includes(subject_id),
+async function backfill(definition: Definition, subs: string[]): Promise<Map<string, Matched>> {
+  const { sql, bindings } = compileToSql(definition as Segment, { at: clock.now(), ...(await readReferences(db)) });
+  const { rows } = await db.raw(
+    `select subject_id, matched from (${sql}) answers where is_member and subject_id = any (:subs::uuid[])`,
+    { ...bindings, subs } as never,
   );
-  return new Map(
-    ours.map(({ subject_id, matched }: { subject_id: string; matched: Matched | null }) => [subject_id, matched ?? {}]),
-  );
+  return new Map(rows.map(({ subject_id, matched }: (typeof rows)[number]) => [subject_id, matched ?? {}]));
 }
 
 /** Who is in, by everybody's last entry; nobody enters twice or leaves twice. */

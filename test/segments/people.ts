@@ -154,7 +154,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
   const is = <D extends Happening['does']>(does: D) => fc.constant(does);
   return fc.oneof(
     {
-      weight: 24,
+      weight: 30,
       arbitrary: fc.record({
         does: is('events'),
         speaker: one(speakers),
@@ -172,7 +172,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
         granted: one([true, true, false]),
       }),
     },
-    { weight: 1, arbitrary: fc.record({ does: is('personalise'), who, on: fc.boolean() }) },
+    { weight: 2, arbitrary: fc.record({ does: is('personalise'), who, on: fc.boolean() }) },
     {
       weight: 3,
       arbitrary: one(traitNames).chain((name) =>
@@ -190,8 +190,8 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
       }),
     },
     { weight: 1, arbitrary: fc.record({ does: is('appear'), who, as: one(['phone', 'email', 'openid'] as const) }) },
-    { weight: 1, arbitrary: fc.record({ does: is('merge'), who, other: who }) },
-    { weight: 1, arbitrary: fc.record({ does: is('undo'), which: fc.nat(9) }) },
+    { weight: 3, arbitrary: fc.record({ does: is('merge'), who, other: who }) },
+    { weight: 2, arbitrary: fc.record({ does: is('undo'), which: fc.nat(9) }) },
     { weight: 1, arbitrary: fc.record({ does: is('suspend'), who, on: one([true, false, false]) }) },
   ) as Arbitrary<Happening>;
 }
@@ -310,6 +310,12 @@ async function act(db: Database, group: Group, happening: Happening, now: Date):
     }
   }
 }
+
+/** All that is known of these groups and of nobody else. */
+export const knownOf = (groups: Group[]) => ({
+  subs: groups.flatMap(({ subs }) => subs),
+  devices: groups.flatMap((group) => group.subs.map((_, at) => deviceOf(group, at))),
+});
 
 const deviceOf = ({ name }: Group, at: number) => `${name}-device-${at}`;
 const phoneOf = ({ name }: Group, at: number) => `+86138${String(Number(name.slice(1)) * 10 + at).padStart(8, '0')}`;
