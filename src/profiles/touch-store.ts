@@ -5,21 +5,16 @@ import type { Touch } from './touches.ts';
 
 type Between<Of> = { subject_id: string; channel: string; first_at: Date; first: Of; last_at: Date; last: Of };
 
-/** Without a question mark, which would stand for a value here. */
-const host = "'^https{0,1}://([^/#]+)'";
-
 /** One event and no list of them: whoever sent much in between has the evaluators of everybody wait for no more than one (threat F17). */
 const saying = (order: 'asc' | 'desc') => `
          select "timestamp", context from attributed_events e
           where e.recorded_sub = a.subject_id and e.channel = a.channel and e."timestamp" between a.first_at and a.last_at
-            and (context -> 'campaign' <> '{}' or context -> 'scene' <> '""'
-                 or substring(context #>> '{page,referrer}' from ${host})
-                    <> coalesce(substring(context #>> '{page,url}' from ${host}), context #>> '{page,host}', ''))
+            and context ->> 'channel_group' not in ('direct', 'wechat_recent') and context -> 'bot' is null
           order by "timestamp" ${order}, id ${order} limit 1`;
 
 /**
  * The contexts of the first and the last event of each subject and channel, between the moments of these sums, that say from where
- * the person came. A page that led to another of the same website is not from where.
+ * the person came. Somebody who just came, or came back, says nothing of it, and a crawler is nobody.
  */
 export async function readSources(trx: Knex, sums: Activity[]): Promise<Between<Record<string, unknown>>[]> {
   const { rows } = await trx.raw(

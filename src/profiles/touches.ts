@@ -1,6 +1,7 @@
 /**
- * From where a person came to each channel: the first and the last event there that says so by a campaign, a scene of WeChat or the page of
- * somebody else that led to it. Kept, because finding them again would be to read the whole history.
+ * From where a person came to each channel: the first and the last event there that says what brought the visit (a campaign, a scene of
+ * WeChat, somebody else's page), which events/enrich.ts sorts into a channel group. Kept, because finding them again would be to read the
+ * whole history.
  */
 import type { Knex } from 'knex';
 import type { Activity } from '../events/activity.ts';
@@ -16,7 +17,7 @@ export type Touch = {
   scene?: string;
   /** Host of the page that led here. */
   referrer?: string;
-  /** The group of channels that the event was sorted into. */
+  /** `paid_search`, `wechat_share` and the like. */
   channel_group?: string;
 };
 

@@ -92,16 +92,16 @@ describe('a profile', () => {
       {
         channel: 'miniprogram',
         first_at: at(0),
-        first: { scene: '1007', source: '7' },
+        first: { scene: '1007', source: '7', channel_group: 'wechat_share' },
         last_at: at(0),
-        last: { scene: '1007', source: '7' },
+        last: { scene: '1007', source: '7', channel_group: 'wechat_share' },
       },
       {
         channel: 'website',
         first_at: at(days(30)),
-        first: { source: 'late' },
+        first: { source: 'late', channel_group: 'campaign' },
         last_at: at(days(2)),
-        last: { source: 'wechat', medium: 'social', campaign: '双11' },
+        last: { source: 'wechat', medium: 'social', campaign: '双11', channel_group: 'social' },
       },
     ]);
     expect(await computedOf(sub)).toMatchObject({ locale: 'zh-CN' });
