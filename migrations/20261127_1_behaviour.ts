@@ -66,7 +66,7 @@ export async function up(knex: Knex): Promise<void> {
     comment on view current_personalisation is 'The newest word of each person about personalisation, over all subs; no row: on.';
 
     -- The newest word of whoever absorbed nobody, flat, so that a join takes it by index for few people and by hash for all of them;
-    -- beside it the few who absorbed somebody. Ordering everybody's words instead (current_consents) takes thrice as long.
+    -- the few who absorbed somebody are asked one by one. Ordering everybody's words instead (current_consents) takes thrice as long.
     create view lone_agreements as
       select k.subject_id, k.purpose, k.version
         from consents k
@@ -75,16 +75,8 @@ export async function up(knex: Knex): Promise<void> {
                           where n.subject_id = k.subject_id and n.purpose = k.purpose and (n.at, n.id) > (k.at, k.id))
          and not exists (select from subject_aliases a where a.survivor_id = k.subject_id);
     comment on view lone_agreements is 'Purposes that people who absorbed nobody agree to, with the version: current_consents for everybody at once.';
-    create view merged_agreements as
-      select s.subject_id, c.purpose, c.version
-        from (select distinct survivor_id as subject_id from subject_aliases) s
-        cross join lateral (
-          select distinct on (k.purpose) k.purpose, k.version, k.is_granted
-            from subject_members m join consents k on k.subject_id = m.member_id
-           where m.subject_id = s.subject_id
-           order by k.purpose, k.at desc, k.id desc) c
-       where c.is_granted;
-    comment on view merged_agreements is 'The same of people who absorbed somebody.';
+    create view absorbing_subjects as select distinct survivor_id as subject_id from subject_aliases;
+    comment on view absorbing_subjects is 'The few whose words were spoken under several subs: lone_agreements leaves them out, and current_consents is asked for each.';
     create view standing_subjects as select id as subject_id from subjects where status = 'active';
     comment on view standing_subjects is 'Who can be a member of a segment.';
     create view unpersonalised as

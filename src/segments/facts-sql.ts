@@ -1,48 +1,63 @@
 /** What people are and have, besides what they did, as parts of the statement of sql.ts. None of it changes by time alone. */
 import type { Unit } from '../behaviour/sql/relations.ts';
-import { never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
+import { and, never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
 import { currentVersion, type PurposeName, purposes } from '../consent/consent.ts';
 import type { HasNode } from './definition.ts';
 
 /** Sought among those who are left: it is true of most people. */
 const last = Number.MAX_VALUE;
 
-/**
- * Who of a part (as `r`; null: of all people), or of all people as `s`, may be a member: active, agreed to the purpose, personalised. In two
- * halves, because the newest word of who absorbed nobody is found by index or by hash, as suits how many are asked about.
- */
+/** Who of a part (as `r`; null: of all people), or of all people as `s`, may be a member: active, agreed to the purpose, personalised. */
 export function mayBe(q: Statement, columns: string, among: string | null): string {
-  const people = among ? `${among} r join standing_subjects s on s.subject_id = r.subject_id` : 'standing_subjects s';
-  const personalised = 'not exists (select from unpersonalised u where u.subject_id = s.subject_id)';
+  const [people, who] = among
+    ? [`${among} r join standing_subjects s on s.subject_id = r.subject_id`, 'r']
+    : ['standing_subjects s', 's'];
+  const personalised = `not ${isAmong(who, 'unpersonalised')}`;
   if (q.purpose === 'service') return `select ${columns} from ${people} where ${personalised}`;
-  const halves = ['lone_agreements', 'merged_agreements'].map(
-    (agreements) => `select ${columns} from ${people} join ${agreements} a on a.subject_id = s.subject_id
-      where ${isAgreed(q, q.purpose)} and ${personalised}`,
-  );
-  return halves.join(' union all ');
+  return agreeing(q, q.purpose, { columns, people, who, where: personalised });
 }
 
-function isAgreed(q: Statement, purpose: string): string {
+type Asked = { columns: string; people: string; who: string; where: string };
+
+/**
+ * Those of the people (by the alias `who`) who agree to a purpose. In two halves: the newest word of who absorbed nobody is found by index
+ * or by hash, as suits how many are asked about; the few others are looked up one by one.
+ */
+function agreeing(q: Statement, purpose: string, { columns, people, who, where }: Asked): string {
   const version = Object.hasOwn(purposes, purpose) ? currentVersion(purpose as PurposeName) : '';
-  return `a.purpose = ${q.param(purpose, 'text')} and a.version = ${q.param(version, 'text')}`;
+  const [of, current] = [q.param(purpose, 'text'), q.param(version, 'text')];
+  return `select ${columns} from ${people} join lone_agreements a on a.subject_id = ${who}.subject_id
+     where a.purpose = ${of} and a.version = ${current} and ${where}
+    union all
+    select ${columns} from ${people} cross join lateral (
+        select c.version, c.is_granted from current_consents c where c.subject_id = ${who}.subject_id and c.purpose = ${of} offset 0) a
+     where ${isAmong(who, 'absorbing_subjects')} and a.version = ${current} and a.is_granted and ${where}`;
+}
+
+/**
+ * Looked up in a hash, however many PostgreSQL expects on either side: as a join it may compare each with each, after a guess of one. The
+ * test for true keeps it from becoming one.
+ */
+export function isAmong(alias: string, part: string): string {
+  return `((${alias}.subject_id in (select p.subject_id from ${part} p)) is true)`;
 }
 
 export function hasUnit(q: Statement, node: Exclude<HasNode, { segment: string }>): Unit {
   if ('tag' in node) {
     const where = `f.tag = ${q.param(node.tag, 'text')}`;
-    return unit(0, ({ among }) => q.part(listed('current_tags', where, among)));
+    return unit(0, (scope) => q.part(listed('current_tags', where, scope)));
   }
   if ('identity' in node) {
     const issuer = node.issuer === undefined ? '' : ` and f.issuer = ${q.param(node.issuer, 'text')}`;
     const where = `f.kind = ${q.param(node.identity, 'text')}${issuer}`;
-    return unit(last, ({ among }) => q.part(listed('member_identities', where, among)));
+    return unit(last, (scope) => q.part(listed('member_identities', where, scope)));
   }
   if ('consent' in node) return node.consent === 'service' ? everyone(q) : consentUnit(q, node.consent);
   const { percent, salt } = node.sample;
   const drawn = `('x' || substr(md5(${q.param(salt, 'text')} || ':' || s.subject_id), 1, 8))::bit(32)::bigint::float8`;
   return unit(last, ({ among }) =>
     q.part(
-      `select s.subject_id, true as holds, ${never} as due from ${among ?? 'standing_subjects'} s
+      `select s.subject_id, true as holds, ${never} as due from ${among?.part ?? 'standing_subjects'} s
         where ${drawn} / 4294967296 * 100 < ${q.param(percent, 'float8')}`,
     ),
   );
@@ -51,7 +66,7 @@ export function hasUnit(q: Statement, node: Exclude<HasNode, { segment: string }
 /** Whom a list names. */
 export function listUnit(q: Statement, key: string): Unit {
   const where = `f.segment_key = ${q.param(key, 'text')}`;
-  return unit(0, ({ among }) => q.part(listed('segment_list_members', where, among)));
+  return unit(0, (scope) => q.part(listed('segment_list_members', where, scope)));
 }
 
 export function nobody(q: Statement): Unit {
@@ -66,12 +81,9 @@ const noRows = `select null::uuid as subject_id, true as holds, ${never} as due 
 
 function consentUnit(q: Statement, purpose: string): Unit {
   return unit(last, ({ among }) => {
-    const people = among ? ` join ${among} r on r.subject_id = a.subject_id` : '';
-    const halves = ['lone_agreements', 'merged_agreements'].map(
-      (agreements) =>
-        `select a.subject_id, true as holds, ${never} as due from ${agreements} a${people} where ${isAgreed(q, purpose)}`,
-    );
-    return q.part(halves.join(' union all '));
+    const people = `${among?.part ?? 'standing_subjects'} s`;
+    const columns = `s.subject_id, true as holds, ${never} as due`;
+    return q.part(agreeing(q, purpose, { columns, people, who: 's', where: 'true' }));
   });
 }
 
@@ -79,7 +91,7 @@ function unit(reach: number, part: (scope: Scope) => string): Unit {
   return { otherwise: false, reach, relation: (scope): Relation => ({ name: part(scope), otherwise: false }) };
 }
 
-function listed(view: string, where: string, among: string | null): string {
-  const people = among ? ` join ${among} r on r.subject_id = f.subject_id` : '';
-  return `select distinct f.subject_id, true as holds, ${never} as due from ${view} f${people} where ${where}`;
+function listed(view: string, where: string, { among }: Scope): string {
+  const asked = among ? isAmong('f', among.part) : 'true';
+  return `select distinct f.subject_id, true as holds, ${never} as due from ${view} f where ${and(where, asked)}`;
 }

@@ -33,11 +33,25 @@ export function compileToSql(segment: Segment, options: SqlOptions): CompiledSql
   const q = createStatement({ at: options.at, tz: segment.tz, purpose: segment.purpose });
   const pers: NamedPer[] = [];
   const { name } = standing(q, segment, { ...options, looked: new Map() }, everybody, [], pers);
-  const joins = pers.map((per) => `left join ${per.name} on ${per.name}.subject_id = r.subject_id`);
-  const due = ['r.due', ...pers.map((per) => `case when r.holds then ${per.name}.values_due end`)];
+  if (!pers.length) {
+    return q.finish(
+      `select subject_id, holds as is_member, null::jsonb as matched, nullif(due, ${never}) as due_at from ${name}`,
+    );
+  }
+  // Grouped, not joined: see bothHold.
+  const nulls = pers.map((_, at) => `null::jsonb[] as m${at}`);
+  const rows = pers.map((per, at) => {
+    const columns = nulls.with(at, 'matched').join(', ');
+    return `select subject_id, null, null, values_due, ${columns} from ${per.name}`;
+  });
+  const all = `select subject_id, holds, due, null::timestamptz as values_due, ${nulls.join(', ')} from ${name}
+    union all ${rows.join(' union all ')}`;
+  const matched = pers.map((_, at) => `min(m${at}) as m${at}`);
   return q.finish(
-    `select r.subject_id, r.holds as is_member, ${matchedOf(q, pers)} as matched, nullif(least(${due.join(', ')}), ${never}) as due_at
-       from ${name} r ${joins.join(' ')}`,
+    `select subject_id, holds as is_member, ${matchedOf(q, pers)} as matched,
+            nullif(least(due, case when holds then values_due end), ${never}) as due_at
+       from (select subject_id, bool_or(holds) as holds, min(due) as due, min(values_due) as values_due, ${matched.join(', ')}
+               from (${all}) a group by subject_id having count(holds) > 0) b`,
   );
 }
 
@@ -91,7 +105,7 @@ function standing(
   const terms = termsOf(segment.where, { isNegated: false, isBelowNot: false, any: null });
   const found = allOf(q, scope, terms);
   if (!found.otherwise) return { name: q.part(mayBe(q, 'r.subject_id, r.holds, r.due', found.name)), otherwise: false };
-  const people = q.part(mayBe(q, 's.subject_id', scope.among));
+  const people = q.part(mayBe(q, 's.subject_id', scope.among?.part ?? null));
   const name = q.part(
     `select * from (select p.subject_id, coalesce(r.holds, true) as holds, coalesce(r.due, ${never}) as due
        from ${people} p left join ${found.name} r on r.subject_id = p.subject_id) a where holds or due < ${never}`,
@@ -173,7 +187,7 @@ function standing(
 function matchedOf(q: Statement, pers: NamedPer[]): string {
   const together = (values: string[]) => values.map((value) => `coalesce(${value}, '{}')`).join(' || ');
   const paths = [...Map.groupBy(pers, ({ path }) => path)].map(([path, found]) => {
-    const values = found.map(({ name }) => `${name}.matched`);
+    const values = found.map((per) => `m${pers.indexOf(per)}`);
     const all =
       values.length > 1
         ? `(select ${firstValues('v')} from (select distinct unnest(${together(values)}) as v) u)`
@@ -181,5 +195,5 @@ function matchedOf(q: Statement, pers: NamedPer[]): string {
     return `${q.param(path, 'text')}, to_jsonb(${all})`;
   });
   if (!paths.length) return 'null::jsonb';
-  return `case when r.holds then nullif(jsonb_strip_nulls(jsonb_build_object(${paths.join(', ')})), '{}') end`;
+  return `case when holds then nullif(jsonb_strip_nulls(jsonb_build_object(${paths.join(', ')})), '{}') end`;
 }

@@ -10,6 +10,7 @@ import { never, type Statement } from '../behaviour/sql/statement.ts';
 import { isThere } from '../behaviour/sql/values.ts';
 import { moment, span } from '../behaviour/sql/windows.ts';
 import type { TraitNode } from './definition.ts';
+import { isAmong } from './facts-sql.ts';
 import { compileTrait } from './traits.ts';
 
 /** Where the values of a trait come from, and what it is of whoever has no row there. */
@@ -30,11 +31,11 @@ export function traitUnit(q: Statement, node: TraitNode, { sql, onNothing }: Tra
     reach: day,
     relation(scope) {
       const { holds, due, from = '' } = answerOf(q, node);
-      const people = scope.among ? ` join ${scope.among} r on r.subject_id = t.subject_id` : '';
+      const asked = scope.among ? ` where ${isAmong('t', scope.among.part)}` : '';
       const name = q.part(
         `select * from (
            select subject_id, (${holds}) is true as holds, least(${due}, trait_due) as due from (
-             select t.subject_id, t.value, t.due as trait_due from (${sql(q, scope)}) t${people}) v${from}) a
+             select t.subject_id, t.value, t.due as trait_due from (${sql(q, scope)}) t${asked}) v${from}) a
           where holds <> ${otherwise} or due < ${never}`,
       );
       return { name, otherwise };

@@ -5,7 +5,7 @@
 import type { AggregateOf, Comparison, EventNode, Match } from '../language.ts';
 import { pathOf } from '../path.ts';
 import { comparators, matches } from './conditions.ts';
-import { eventsFrom, namesOf, untilCancelled } from './events.ts';
+import { eventsFrom, untilCancelled } from './events.ts';
 import { and, keyColumns, never, type Relation, type Scope, type Statement } from './statement.ts';
 import { baseOf, isList, numberIn, numeric, valueAt, valuesFrom } from './values.ts';
 import { type WindowSql, windowSql } from './windows.ts';
@@ -44,7 +44,6 @@ export function allOfEvents(q: Statement, scope: Scope, questions: EventQuestion
   });
   const widest = leaves.reduce((wide, leaf) => (leaf.reach > wide.reach ? leaf : wide));
   const scan = eventsFrom(q, scope, {
-    names: namesOf(questions.map(({ node }) => node)),
     where: leaves.length > 1 ? `(${leaves.map(({ where }) => `(${where})`).join(' or ')})` : widest.where,
     receivedAfter: widest.node.first ? null : widest.window.receivedAfter,
   });

@@ -14,7 +14,7 @@ import {
   tallyOf,
 } from './aggregates.ts';
 import { matches } from './conditions.ts';
-import { eventColumns, eventsFrom, namesOf, stands } from './events.ts';
+import { eventColumns, eventsFrom, standingFrom } from './events.ts';
 import { and, keyColumns, type Relation, type Scope, type Statement } from './statement.ts';
 import { baseOf, isList, isScalar, valueAt, valuesFrom } from './values.ts';
 import { type WindowSql, windowSql } from './windows.ts';
@@ -53,8 +53,9 @@ function rowsOf(
   join = '',
 ): string {
   const receivedAfter = node.first ? null : window.receivedAfter;
-  const where = and(matches(q, 'e', match), looksAt(window, node), stands(q, scope, match, receivedAfter));
-  return `select ${eventColumns(scope)}, e."timestamp", ${more} ${eventsFrom(q, scope, { names: match.event, where, receivedAfter, join })}`;
+  const since = node.first ? 'true' : window.since('e."timestamp"');
+  const from = standingFrom(q, scope, match, { where: looksAt(window, node), since, receivedAfter, join });
+  return `select ${eventColumns(scope)}, e."timestamp", ${more} ${from}`;
 }
 
 function differentOf(q: Statement, scope: Scope, node: EventNode, window: WindowSql): Parts {
@@ -107,7 +108,6 @@ function balanceOf(q: Statement, scope: Scope, node: EventNode, window: WindowSq
   const from = `select ${eventColumns(scope)}, e."timestamp",
       coalesce(case when ${isAdded} then ${added} end, 0) - coalesce(case when ${isTaken} then ${taken} end, 0) as v
     ${eventsFrom(q, scope, {
-      names: namesOf([node, minus]),
       where: and(looksAt(window, node), `(${isAdded} or ${isTaken})`),
       receivedAfter: window.receivedAfter,
     })}`;

@@ -44,7 +44,7 @@ function rowsOf(q: Statement, scope: Scope, match: Match, { receivedAfter, begun
     value.where,
   );
   return `select ${eventColumns(scope)}, e."timestamp", e.id, ${value.v} as v
-    ${eventsFrom(q, scope, { names: match.event, where, receivedAfter, join: value.join })}`;
+    ${eventsFrom(q, scope, { where, receivedAfter, join: value.join })}`;
 }
 
 function eventValue(q: Statement, node: ValueNode): Value {

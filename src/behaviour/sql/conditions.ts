@@ -19,7 +19,7 @@ export function matches(q: Statement, event: string, match: Omit<Match, 'unless'
   return and(...tests);
 }
 
-export function named(q: Statement, event: string, name: string | string[]): string {
+function named(q: Statement, event: string, name: string | string[]): string {
   return name === '*' ? 'true' : `${event}.event = any (${q.param([name].flat(), 'text[]')})`;
 }
 

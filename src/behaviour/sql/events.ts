@@ -1,18 +1,16 @@
 /** The events a question sees, as FROM and WHERE: of everybody by one scan, or of those among whom it asks by their index. */
 import type { Match } from '../language.ts';
 import { pathOf } from '../path.ts';
-import { collectedFor, matches, named } from './conditions.ts';
+import { collectedFor, matches } from './conditions.ts';
 import { and, keyColumns, type Scope, type Statement } from './statement.ts';
 import { baseOf, isList, isScalar, valueAt, valuesFrom } from './values.ts';
 import { moment, mostAhead } from './windows.ts';
 
 export type Selection = {
-  /** Names that any of the tests asks for; `*` for all. */
-  names: string | string[];
   /** A condition on the event `e`. */
   where: string;
-  /** Windows may begin this early: partitions of what was received before are not looked at. */
-  receivedAfter: string | null;
+  /** When what it looks for was received at the earliest (milliseconds since 1970): older partitions are not looked at. */
+  receivedAfter: number | null;
   /** Further FROM items, each with its join. */
   join?: string;
 };
@@ -21,14 +19,9 @@ export type Selection = {
  * `from … where …` with the events as `e` and the columns of the scope's keys in reach. An event is there once for each value that it has
  * of a key.
  */
-export function eventsFrom(q: Statement, scope: Scope, { names, where, receivedAfter, join = '' }: Selection): string {
+export function eventsFrom(q: Statement, scope: Scope, { where, receivedAfter, join = '' }: Selection): string {
   const from = [`${peopleFrom(scope)} e`];
-  const tests = [
-    named(q, 'e', names),
-    receivedAfter ? `e.received_at > ${receivedAfter}` : 'true',
-    collectedFor(q, 'e'),
-    where,
-  ];
+  const tests = [receivedAfter === null ? 'true' : received(q, receivedAfter), collectedFor(q, 'e'), where];
   for (const { column, path } of scope.keys) {
     const base = baseOf('e', path);
     const isOfList = isList(path.steps);
@@ -39,36 +32,72 @@ export function eventsFrom(q: Statement, scope: Scope, { names, where, receivedA
         : `(select ${valueAt(q, base, path.steps)} as ${column}) as ${column}`,
     );
     if (!isOfList) tests.push(isScalar(`${column}.${column}`));
+    if (scope.among?.keys.includes(column)) tests.push(`e.${askedKey(column)} = ${column}.${column}`);
   }
   return `from ${from.join(' cross join lateral ')}${join} where ${and(...tests)}`;
+}
+
+/**
+ * By whole months, as the partitions are: a bound within one would say nothing that the timestamp does not, and the planner, who takes
+ * the two for independent, would expect a thirtieth of a thirtieth.
+ */
+function received(q: Statement, after: number): string {
+  const at = new Date(after);
+  return `e.received_at >= ${moment(q, Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), 1))}`;
 }
 
 const columns = 'e.id, e."timestamp", e.received_at, e.event, e.channel, e.trust, e.consents, e.properties, e.context';
 
 /**
  * Two joins beside each other: PostgreSQL takes the index of a partition by nested loops only where it joins the events themselves, and
- * hashes them where there are many people.
+ * hashes them where there are many people. Who is asked about with several values is joined with each of them, not made distinct first: of
+ * a distinct it expects two hundred, however many there are, and takes the index for a hundred thousand.
  */
-function peopleFrom({ among, keys }: Scope): string {
+function peopleFrom({ among }: Scope): string {
   if (!among) return 'everybodys_events';
-  const people = keys.length ? `(select distinct subject_id from ${among})` : among;
-  const members = `(select p.subject_id, p.subject_id as member_id from ${people} p
-     union all select a.subject_id, a.member_id from ${people} p join behaviour_aliases a on a.subject_id = p.subject_id) m`;
-  return `(select m.subject_id, ${columns} from ${members} join subject_events e on e.recorded_sub = m.member_id
-     union all select m.subject_id, ${columns} from ${members} join looked_back_events e on e.recorded_sub = m.member_id)`;
+  const { part, keys } = among;
+  const [asked, of] = [keys.map((key) => `, p.${key} as ${askedKey(key)}`), keys.map((key) => `m.${askedKey(key)}, `)];
+  const members = `(select p.subject_id, p.subject_id as member_id${asked.join('')} from ${part} p
+     union all select a.subject_id, a.member_id${asked.join('')} from ${part} p join behaviour_aliases a on a.subject_id = p.subject_id) m`;
+  const select = `select m.subject_id, ${of.join('')}${columns} from ${members}`;
+  return `(${select} join subject_events e on e.recorded_sub = m.member_id
+     union all ${select} join looked_back_events e on e.recorded_sub = m.member_id)`;
 }
 
-/** The names that any of these asks for. */
-export function namesOf(matchList: Pick<Match, 'event'>[]): string | string[] {
-  const all = [...new Set(matchList.flatMap(({ event }) => event))];
-  return all.includes('*') ? '*' : all;
+/** The column of a value that is asked about, beside that of the event. */
+function askedKey(key: string): string {
+  return `asked_${key}`;
+}
+
+/**
+ * The same of the events of a Match that nothing cancels. One scan reads both, and each event looks at those of its value that are later;
+ * the anti join that one would write first is nested loops after a wrong guess. `since` bounds what cancels.
+ */
+export function standingFrom(q: Statement, scope: Scope, match: Match, asked: Selection & { since: string }): string {
+  const { unless } = match;
+  const { where, since, receivedAfter, join = '' } = asked;
+  const isMatch = and(matches(q, 'e', match), where);
+  const path = unless && pathOf(unless.same);
+  if (!unless || !path || isList(path.steps)) {
+    return eventsFrom(q, scope, { where: and(isMatch, stands(q, scope, match, receivedAfter)), receivedAfter, join });
+  }
+  const value = valueAt(q, baseOf('e', path), path.steps);
+  const now = `e."timestamp" <= ${q.param(q.at, 'timestamptz')}`;
+  const cancels = and(matches(q, 'e', unless), since, now, isScalar(value));
+  const partition = ['e.subject_id', ...scope.keys.map(({ column }) => `${column}.${column}`), value].join(', ');
+  return `from (
+      select ${eventColumns(scope)}, e.id, e."timestamp", e.properties, e.context, (${isMatch}) as is_match,
+             bool_or(${cancels}) over (partition by ${partition} order by e."timestamp" desc, e.id desc
+               groups between unbounded preceding and 1 preceding) as is_cancelled
+      ${eventsFrom(q, scope, { where: `((${isMatch}) or (${cancels}))`, receivedAfter })}) e${join}
+    where is_match and is_cancelled is not true`;
 }
 
 /**
  * That nothing cancels the event `e`: no later one of `unless`, up to now, that shares a value with it. An anti join; where the value is
  * an element of a list, it joins on the person and compares.
  */
-export function stands(q: Statement, scope: Scope, { unless }: Match, receivedAfter: string | null): string {
+export function stands(q: Statement, scope: Scope, { unless }: Match, receivedAfter: number | null): string {
   if (!unless) return 'true';
   const path = pathOf(unless.same);
   const u = q.alias();
@@ -77,7 +106,6 @@ export function stands(q: Statement, scope: Scope, { unless }: Match, receivedAf
     q,
     { ...scope, keys: [...scope.keys, { column, path }] },
     {
-      names: unless.event,
       where: and(matches(q, 'e', unless), `e."timestamp" <= ${q.param(q.at, 'timestamptz')}`),
       receivedAfter,
     },
@@ -109,9 +137,8 @@ export function untilCancelled(
   const rows = cancelling.map(
     (match) =>
       `select ${eventColumns(outer)}, e."timestamp" ${eventsFrom(q, outer, {
-        names: match.event,
         where: and(matches(q, 'e', match), `e."timestamp" > ${q.param(q.at, 'timestamptz')}`),
-        receivedAfter: moment(q, q.at.getTime() - mostAhead),
+        receivedAfter: q.at.getTime() - mostAhead,
       })}`,
   );
   const keys = keyColumns(outer).join(', ');

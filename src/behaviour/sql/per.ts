@@ -53,7 +53,7 @@ function seenUnit(q: Statement, node: PerNode): Unit {
       const all = node.all.flatMap(matchesOf);
       const rows = all.map((match) => {
         const where = and(matches(q, 'e', match), stands(q, outer, match, null));
-        return `select ${eventColumns(scope)}, e."timestamp" ${eventsFrom(q, scope, { names: match.event, where, receivedAfter: null })}`;
+        return `select ${eventColumns(scope)}, e."timestamp" ${eventsFrom(q, scope, { where, receivedAfter: null })}`;
       });
       const now = q.param(q.at, 'timestamptz');
       const answer = `select ${keys}, min("timestamp") <= ${now} as holds,

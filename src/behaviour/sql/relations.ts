@@ -38,7 +38,8 @@ export function allOf(q: Statement, scope: Scope, terms: Term[]): Relation {
     );
   }
   return rest.reduce((relation, unit) => {
-    return bothHold(q, scope, relation, unit.relation({ ...scope, among: relation.name }));
+    const among = { part: relation.name, keys: scope.keys.map(({ column }) => column) };
+    return bothHold(q, scope, relation, unit.relation({ ...scope, among }));
   }, first.relation(scope));
 }
 
@@ -78,34 +79,40 @@ function unitsOf(q: Statement, terms: Term[]): Unit[] {
     }
   }
   sharing.sort((a, b) => a.reach - b.reach);
-  while (sharing.length) {
-    const most = (sharing[0]?.reach ?? 0) * further;
-    const count = sharing.filter(({ reach }) => reach <= most).length;
-    const together = sharing.splice(0, count).map(({ question }) => question);
+  let rest = sharing;
+  while (rest.length) {
+    // What leaves nobody out saves nothing by going first: it joins a scan that does, or all of it is one.
+    const first = rest.find(({ question }) => !otherwiseOf([question]));
+    const most = first ? first.reach * further : Number.POSITIVE_INFINITY;
+    const together = rest.filter(({ reach }) => reach <= most);
+    const questions = together.map(({ question }) => question);
     units.push({
-      otherwise: otherwiseOf(together),
-      reach: most / further,
-      relation: (scope) => allOfEvents(q, scope, together),
+      otherwise: otherwiseOf(questions),
+      reach: first?.reach ?? Math.max(...together.map(({ reach }) => reach)),
+      relation: (scope) => allOfEvents(q, scope, questions),
     });
+    rest = rest.filter(({ reach }) => reach > most);
   }
   return units;
 }
 
-/** Of two of which the first leaves out whoever answers false for ever. */
+/**
+ * Of two of which the first leaves out whoever answers false for ever. Grouped, not joined: PostgreSQL guesses how many rows an aggregate
+ * leaves, and after a guess of one it would join a hundred thousand with as many by comparing each with each.
+ */
 function bothHold(q: Statement, scope: Scope, one: Relation, other: Relation): Relation {
-  const keys = keyColumns(scope);
-  const join = other.otherwise ? 'left join' : 'join';
+  const keys = keyColumns(scope).join(', ');
   const name = q.part(
-    `select ${keys.join(', ')}, h1 and h2 as holds, ${dueOfBoth} as due from (
-       select ${keys.map((key) => `a.${key}`).join(', ')}, a.holds as h1, a.due as d1,
-              coalesce(b.holds, true) as h2, coalesce(b.due, ${never}) as d2
-         from ${one.name} a ${join} ${other.name} b on ${keys.map((key) => `b.${key} = a.${key}`).join(' and ')}) c
-      where h1 and h2 or ${dueOfBoth} < ${never}`,
+    `select ${keys}, holds, due from (
+       select ${keys}, bool_and(holds) as holds,
+              case when bool_and(holds) then min(due) else max(due) filter (where not holds) end as due
+         from (select ${keys}, holds, due, true as is_one from ${one.name}
+               union all select ${keys}, holds, due, false from ${other.name}) a
+        group by ${keys} having bool_or(is_one)${other.otherwise ? '' : ' and not bool_and(is_one)'}) b
+      where holds or due < ${never}`,
   );
   return { name, otherwise: false };
 }
-
-const dueOfBoth = `case when h1 and h2 then least(d1, d2) when h1 then d2 when h2 then d1 else greatest(d1, d2) end`;
 
 /** Of relations that each hold rows of those alone who fail, or will. */
 function noneFails(q: Statement, scope: Scope, relations: Relation[]): Relation {

@@ -7,7 +7,7 @@ import { lengthOf } from '../duration.ts';
 import type { Match, SequenceNode } from '../language.ts';
 import { pathOf } from '../path.ts';
 import { matches } from './conditions.ts';
-import { eventColumns, eventsFrom, namesOf, stands, untilCancelled } from './events.ts';
+import { eventColumns, eventsFrom, stands, untilCancelled } from './events.ts';
 import { anyValue, type Unit } from './relations.ts';
 import { and, keyColumns, never, type Scope, type Statement } from './statement.ts';
 import { span, type WindowSql, windowSql } from './windows.ts';
@@ -110,7 +110,7 @@ function completed(
   );
 }
 
-type Rows = { flags: Flag[]; since: string; receivedAfter: string | null };
+type Rows = { flags: Flag[]; since: string; receivedAfter: number | null };
 
 /** The first step may lie before the window, but not further than all steps may be apart. */
 function rowsOf(q: Statement, node: SequenceNode, { flags, steps }: Plan, window: WindowSql): Rows {
@@ -121,7 +121,7 @@ function rowsOf(q: Statement, node: SequenceNode, { flags, steps }: Plan, window
   return {
     flags,
     since: window.since(`e."timestamp" + ${between}`),
-    receivedAfter: receivedAfter && `${receivedAfter} - ${between}`,
+    receivedAfter: receivedAfter && receivedAfter - lengthOf(node.in),
   };
 }
 
@@ -132,15 +132,14 @@ function flaggedRows(q: Statement, scope: Scope, { flags, since, receivedAfter }
   const all = flags.map((flag) => ({ ...flag, test: matches(q, 'e', flag.match) }));
   if (!all.some(({ match }) => match.unless)) {
     const where = and(since, `(${all.map(({ test }) => `(${test})`).join(' or ')})`);
-    const names = namesOf(flags.map(({ match }) => match));
     return `select ${eventColumns(scope)}, e."timestamp", e.id, ${all.map(({ name, test }) => `(${and(isNow, test)}) is true as ${name}`).join(', ')}
-      ${eventsFrom(q, scope, { names, where, receivedAfter })}`;
+      ${eventsFrom(q, scope, { where, receivedAfter })}`;
   }
   const rows = all.map(({ match, isNo, test }, at) => {
     const where = and(since, test, stands(q, isNo ? scope : outer, match, receivedAfter));
     const columns = all.map(({ name }, other) => `${other === at ? isNow : 'false'} as ${name}`);
     return `select ${eventColumns(scope)}, e."timestamp", e.id, ${columns.join(', ')}
-      ${eventsFrom(q, scope, { names: match.event, where, receivedAfter })}`;
+      ${eventsFrom(q, scope, { where, receivedAfter })}`;
   });
   const columns = [...keyColumns(scope), '"timestamp"', 'id'].join(', ');
   return `select ${columns}, ${all.map(({ name }) => `bool_or(${name}) as ${name}`).join(', ')} from (${rows.join(' union all ')}) u group by ${columns}`;

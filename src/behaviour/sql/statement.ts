@@ -52,10 +52,13 @@ function storable(value: unknown): unknown {
 }
 
 /**
- * What a question is asked about: each subject, or each subject with one value of a path (`per`, `same`), as further columns. `among`
- * names a part with a column subject_id: nobody else is asked about. It saves work, and answers for others do no harm.
+ * What a question is asked about: each subject, or each subject with one value of a path (`per`, `same`), as further columns. `among` is a
+ * part with a column subject_id, and perhaps some of the keys: about nobody else is asked. It saves work, and answers for others do no harm.
  */
-export type Scope = { keys: { column: string; path: ParsedPath }[]; among: string | null };
+export type Scope = {
+  keys: { column: string; path: ParsedPath }[];
+  among: { part: string; keys: string[] } | null;
+};
 
 export function keyColumns({ keys }: Scope): string[] {
   return ['subject_id', ...keys.map(({ column }) => column)];

@@ -52,7 +52,10 @@ export function isThere(value: string): string {
   return `(${value} is not null and jsonb_typeof(${value}) <> 'null')`;
 }
 
-/** Objects and lists equal nothing, so they are no values to group by. */
+/**
+ * Objects and lists equal nothing, so they are no values to group by. Said by what it is not: PostgreSQL expects nearly all rows to differ
+ * from a constant, and hardly any to equal one.
+ */
 export function isScalar(value: string): string {
-  return `jsonb_typeof(${value}) in ('string', 'number', 'boolean')`;
+  return `jsonb_typeof(${value}) not in ('object', 'array', 'null')`;
 }

@@ -17,8 +17,8 @@ export type WindowSql = {
   leaves(timestamp: string): string;
   /** When one that has begun and is not in the window comes into it: a lower bound, infinite for never and for null. */
   enters(timestamp: string): string;
-  /** What received_at of an event that has begun is later than; null: anything. */
-  receivedAfter: string | null;
+  /** When an event that has begun was received at the earliest, in milliseconds since 1970; null: whenever. */
+  receivedAfter: number | null;
 };
 
 /** A timestamp is at most this much later than the moment of receipt: contract section 4. */
@@ -51,7 +51,7 @@ function sliding(q: Statement, from: number, to: number): WindowSql {
     within: (timestamp) => `${timestamp} <= ${ends}`,
     leaves: (timestamp) => `coalesce(${timestamp} + ${span(q, from)}, ${never})`,
     enters: (timestamp) => `coalesce(${timestamp} + ${span(q, to)}, ${never})`,
-    receivedAfter: moment(q, now - from - mostAhead),
+    receivedAfter: now - from - mostAhead,
   };
 }
 
@@ -73,7 +73,7 @@ function calendar(q: Statement, { unit, offset = 0 }: NonNullable<Window['calend
         : `${timestamp} <= ${moment(q, now)}`,
     leaves: turns,
     enters: (timestamp) => (offset < 0 ? turns(timestamp) : `coalesce(${timestamp}, ${never})`),
-    receivedAfter: moment(q, begins - mostAhead),
+    receivedAfter: begins - mostAhead,
   };
 }
 
@@ -87,6 +87,6 @@ function fixed(q: Statement, { after, before }: Window): WindowSql {
     within: (timestamp) => `${timestamp} <= ${q.param(q.at, 'timestamptz')}`,
     leaves: () => never,
     enters: (timestamp) => `coalesce(${timestamp}, ${never})`,
-    receivedAfter: after ? moment(q, Date.parse(after) - mostAhead) : null,
+    receivedAfter: after ? Date.parse(after) - mostAhead : null,
   };
 }
