@@ -9,7 +9,7 @@ import { archiveOldMonths } from './archive.ts';
 import { settleLookbacks } from './bind.ts';
 import { claimHeld, dropUnclaimed } from './held.ts';
 import { deleteOldRejections } from './rejections.ts';
-import { ensurePartition } from './store.ts';
+import { countForPlanning, ensurePartition } from './store.ts';
 
 export function handleEventJobs({
   db,
@@ -30,6 +30,7 @@ export function handleEventJobs({
   });
   jobs.handle('events.claim_held', () => claimAllHeld(db), { cron: '* * * * *' });
   jobs.handle('bindings.settle', () => settleAllLookbacks(db), { cron: '* * * * *' });
+  jobs.handle('events.analyze', () => countForPlanning(db), { cron: '11 * * * *' });
   jobs.handle('events.tidy', () => tidyEvents(db, log), { cron: '41 * * * *' });
 }
 
