@@ -113,7 +113,8 @@ export function createSessions({ clock, dataDir }: { clock: Clock; dataDir: stri
       const theirs = [...sessions.values()].filter(({ person }) => person?.sub === sub);
       for (const session of theirs) {
         delete session.person;
-        session.notice = 'ended';
+        // What somebody just did and has not been told yet goes first: a sign-out that comes of it is often faster than the page.
+        session.notice ??= 'ended';
       }
       return theirs.length;
     },
