@@ -16,7 +16,16 @@ const warmUp = 200;
 export async function run(): Promise<BenchResult[]> {
   return withDatabase(async ({ db }) => {
     await fillPeople(db, people);
-    await fillEvents(db, { first: 1, last: events, people });
+    // Sorted in at the end, by two at once: in a quarter of the time.
+    await db.raw('drop index events_subject, events_anonymous');
+    const halves = [
+      { first: 1, last: events / 2, people },
+      { first: events / 2 + 1, last: events, people },
+    ];
+    await Promise.all(halves.map((half) => fillEvents(db, half)));
+    await db.raw(`create index events_subject on events (subject_id, "timestamp" desc) where subject_id is not null`);
+    await db.raw(`create index events_anonymous on events (anonymous_id, "timestamp" desc)
+      where subject_id is null and anonymous_id is not null`);
     await fillKept(db);
     const { rows } = await db.raw(`select id as sub from subjects order by md5(id::text) limit ?`, [reads + warmUp]);
     const subs: string[] = rows.map(({ sub }: { sub: string }) => sub);
@@ -74,11 +83,16 @@ async function fillKept(db: Database): Promise<void> {
   await db.raw(`insert into profile_touches (subject_id, channel, first_at, first, last_at, last)
     select subject_id, channel, min(first_at), '{"source":"search","medium":"organic"}', max(last_at), '{"scene":"1007"}'
       from profile_counts group by 1, 2`);
-  for (const table of ['profile_traits', 'profile_tags']) await db.raw(`alter table ${table} disable trigger user`);
-  await db.raw(`insert into profile_traits (subject_id, name, value, at, source)
-    select id, t.name, to_jsonb(t.value), now(), 'identify:1' from subjects
-      cross join (values ('tier', 'gold'), ('city', '上海'), ('birthday', '1990-02-03')) as t (name, value)`);
-  await db.raw(`insert into profile_tags (subject_id, tag, added_by) select id, 'bench', 'staff:bench' from subjects`);
+  await db.transaction(async (trx) => {
+    // Neither notes nor look-ups of each person.
+    await trx.raw('set local session_replication_role = replica');
+    await trx.raw(`insert into profile_traits (subject_id, name, value, at, source)
+      select id, t.name, to_jsonb(t.value), now(), 'identify:1' from subjects
+        cross join (values ('tier', 'gold'), ('city', '上海'), ('birthday', '1990-02-03')) as t (name, value)`);
+    await trx.raw(
+      `insert into profile_tags (subject_id, tag, added_by) select id, 'bench', 'staff:bench' from subjects`,
+    );
+  });
   await db.raw('vacuum analyze');
   await db.raw('checkpoint');
 }

@@ -77,8 +77,9 @@ export function createAppTokens({ clock }: { clock: Clock }): AppTokens {
     },
   };
 }
+/** Rounded up: a token of this millisecond has its whole time, also when the next one has begun. */
 function said(token: Token, now: number): TokenAnswer {
-  return { access_token: token.text, expires_in: Math.floor((token.expires_at - now) / 1000) };
+  return { access_token: token.text, expires_in: Math.ceil((token.expires_at - now) / 1000) };
 }
 
 /** Counted when granted. Within 30 seconds of the last one it is no error: the current token is given. */
