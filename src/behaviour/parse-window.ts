@@ -44,7 +44,7 @@ function readBetween(reading: Reading, place: Place): [string, string] | undefin
     return undefined;
   }
   const [from = '', to = ''] = readList(reading, place, 2, (element) => readDuration(reading, element));
-  const [oldest, newest] = place.json.map((text) => parseDuration(String(text)));
+  const [oldest, newest] = place.json.map((text) => (typeof text === 'string' ? parseDuration(text) : null));
   if (typeof oldest === 'number' && typeof newest === 'number' && oldest <= newest)
     fault(reading, place, 'between_order');
   return [from, to];

@@ -102,7 +102,7 @@ function readName(reading: Reading, place: Place): string {
   const { json } = place;
   if (typeof json !== 'string' || !isTraitName(json)) fault(reading, place, 'bad_trait_name');
   else if (isTaken(json)) fault(reading, place, 'taken_trait');
-  return String(json);
+  return typeof json === 'string' ? json : '';
 }
 
 function readTitle(reading: Reading, place: Place): Title {

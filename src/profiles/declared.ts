@@ -11,6 +11,7 @@ import type { Knex } from 'knex';
 import type { Clock } from '../clock.ts';
 import { type FieldErrors, fail } from '../errors.ts';
 import type { Activity } from '../events/activity.ts';
+import { storableJson } from '../events/storable.ts';
 import { readWords, sayWords, setWords, type Word } from './declared-store.ts';
 import { isTaken, isTraitName } from './trait-names.ts';
 
@@ -39,8 +40,9 @@ function faultOf(name: string, value: unknown): string | undefined {
   if (!isTraitName(name))
     return 'A name is 1 to 100 letters, digits, "_", "-" and ".", and begins with a letter or "_".';
   if (isTaken(name)) return 'This is worked out, or proves who somebody is: it cannot be declared.';
-  if (Buffer.byteLength(JSON.stringify(value)) > mostBytes) return 'A value has at most 8 KB.';
-  return undefined;
+  const text = JSON.stringify(value);
+  if (Buffer.byteLength(text) > mostBytes) return 'A value has at most 8 KB.';
+  return storableJson(value) === text ? undefined : 'A text holds a NUL or half of a character: it cannot be stored.';
 }
 
 /**

@@ -102,6 +102,14 @@ describe('traits of a person', () => {
     expect(await db('profile_traits').where({ subject_id: sub })).toEqual([]);
   });
 
+  test('F6: what the database cannot keep is refused by name, and nothing of the body is kept', async () => {
+    const sub = await person();
+    const answer = await api('PUT', `/subjects/${sub}/traits`, '{"plan":"gold","half":{"a":["\\ud800"]}}');
+    expect(answer.status).toBe(400);
+    expect(Object.keys(answer.body.error?.fields ?? {})).toEqual(['half']);
+    expect(await db('profile_traits').where({ subject_id: sub })).toEqual([]);
+  });
+
   test('are for who may write', async () => {
     const sub = await person();
     expect((await api('PUT', `/subjects/${sub}/traits`, { a: 1 }, 'reader')).status).toBe(403);
@@ -127,6 +135,13 @@ describe('tags of a person', () => {
 describe('traits that are worked out', () => {
   const definition = { event: 'Order Completed', sum: { of: 'total' }, within: '30d' };
   const body = { name: 'spent', title: { 'zh-CN': '近 30 天消费', en: 'Spent in 30 days' }, definition };
+
+  test('E5: are refused, whatever stands where a text belongs', async () => {
+    const odd = { toString: 1 };
+    const body = { name: odd, title: odd, tz: odd, definition: { event: 'a', count: true, between: [odd, odd] } };
+    expect((await api('POST', '/traits', body)).status).toBe(400);
+    expect((await api('PUT', '/traits/odd', body)).status).toBe(400);
+  });
 
   test('are defined, listed, edited and removed', async () => {
     expect(await api('POST', '/traits', body)).toMatchObject({
