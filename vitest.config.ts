@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // Goes on for as long as it is told to: asked for by FUZZ_SECONDS alone.
+    exclude: process.env.FUZZ_SECONDS ? [] : ['test/security/fuzz.test.ts'],
     globalSetup: 'test/helpers/global-setup.ts',
     // A browser or a process of its own shares a busy machine with everything else that runs: patience fails no test by chance.
     testTimeout: 120_000,
