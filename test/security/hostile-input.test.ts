@@ -2,12 +2,12 @@
  * Whatever a client sends, the fault is the client's: no answer is 500 or above, and every refusal has the form its caller
  * reads (threats E5, E6, E7, F6, G2, G10). Each nasty value meets each public route of the running product.
  */
-import { request } from 'node:http';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { runningApp } from '../helpers/app.ts';
+import { complaintAbout, type Sent, senderTo } from './answers.ts';
 import { attackerOf, backend, basic, exchangeGrant, freshPhone, oneTimeCode, website, wechatCode } from './attacker.ts';
 
 let errors = '';
@@ -23,44 +23,7 @@ const machine = await attacker.machineToken();
 const signed = await attacker.signIn('sms', freshPhone());
 const person = String((await attacker.redeem(signed)).body.access_token);
 
-type Answer = { status: number; type: string; text: string; headers: Record<string, unknown> };
-type Sent = { method?: string; path: string; headers?: Record<string, string | string[]>; body?: string | Buffer };
-
-/** node:http and not fetch, which would refuse to send most of this. */
-function send({ method = 'GET', path, headers = {}, body }: Sent): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ host: '127.0.0.1', port: app.config.port, method, path, headers }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on('data', (chunk) => chunks.push(chunk));
-      answer.on('error', reject);
-      answer.on('end', () =>
-        resolve({
-          status: answer.statusCode ?? 0,
-          type: String(answer.headers['content-type'] ?? ''),
-          text: Buffer.concat(chunks).toString('utf8'),
-          headers: answer.headers,
-        }),
-      );
-    });
-    sent.on('error', reject);
-    sent.end(body);
-  });
-}
-
-/** The one shape for programs, OAuth's own at the protocol's endpoints, a page where a person looks. */
-function complaintAbout({ status, type, text }: Answer): string | undefined {
-  if (status >= 500) return `${status}: ${text.slice(0, 300)}`;
-  if (/node_modules|\bat \S+ \(|\.ts:\d+|TypeError|SyntaxError|invalid byte sequence|koa-router|PostgreSQL/i.test(text))
-    return `${status} tells of our inside: ${text.slice(0, 300)}`;
-  if (status < 400) return undefined;
-  if (type.startsWith('text/html')) return text.includes('<html') ? undefined : `${status}: no page`;
-  if (!type.startsWith('application/json')) return `${status} is ${type || 'nothing'}: ${text.slice(0, 200)}`;
-  const { error, error_description } = JSON.parse(text);
-  if (typeof error === 'string')
-    return /^[a-z_]+$/.test(error) && ['string', 'undefined'].includes(typeof error_description) ? undefined : text;
-  const isOurs = /^[a-z_]+$/.test(error?.code) && typeof error.message === 'string' && error.request_id;
-  return isOurs ? undefined : `${status}: ${text.slice(0, 300)}`;
-}
+const send = senderTo(app.config.port);
 
 async function complaintsOf(requests: Sent[]): Promise<string[]> {
   const complaints: string[] = [];
