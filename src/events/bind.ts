@@ -44,7 +44,7 @@ export async function endBindings(db: Knex, grant_ids: string[]): Promise<void> 
   await db('anonymous_bindings')
     .whereIn('grant_id', grant_ids)
     .whereNull('ends_at')
-    .update({ ends_at: db.raw('greatest(bound_at, clock_timestamp())') });
+    .update({ ends_at: db.raw("greatest(bound_at, date_trunc('milliseconds', clock_timestamp()))") });
 }
 
 /** Orders the binds of one anonymous id over all processes. */
@@ -86,13 +86,14 @@ type NewBinding = {
 /**
  * The proof's moment counts, not its arrival, but ten minutes back at most (an ID token is valid no longer): further back is a
  * look-back, which needs consent. Where an active binding is replaced, both it and the look-back end at that moment. The clock is read
- * after the lock was had: now() is when the transaction began, before those it waited for.
+ * after the lock was had: now() is when the transaction began, before those it waited for. A binding begins and ends on a whole
+ * millisecond, because events know no finer time: else what happens at once after a sign-in would seem to be from before it.
  */
 async function insertBinding(trx: Knex, binding: NewBinding): Promise<string> {
   const { rows } = await trx.raw(
     `with moment as (
-       select greatest(least(:at::timestamptz, now), now - interval '10 minutes', :not_before::timestamptz) as at, now
-         from clock_timestamp() as now
+       select greatest(least(:at::timestamptz, ms), ms - interval '10 minutes', :not_before::timestamptz) as at, now
+         from clock_timestamp() as now, date_trunc('milliseconds', now) as ms
      )
      insert into anonymous_bindings (anonymous_id, subject_id, method, grant_id, bound_at, created_at, last_seen_at, looks_back_to)
      select :anonymous_id, :subject_id::uuid, :method, :grant_id, at, now, greatest(at, now),

@@ -15,9 +15,15 @@ const day = 24 * hour;
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
 const device = () => `device-${crypto.randomUUID()}`;
 
-/** Something the device did so long ago, sent now. */
-async function did(anonymousId: string, what: string, ms = 0, headers = basic(clientKey)) {
-  const event = { type: 'track', event: what, anonymousId, timestamp: ago(ms), messageId: crypto.randomUUID() };
+/** Something the device did then, or so many milliseconds ago, sent now. */
+async function did(anonymousId: string, what: string, when: number | Date = 0, headers = basic(clientKey)) {
+  const event = {
+    type: 'track',
+    event: what,
+    anonymousId,
+    timestamp: when instanceof Date ? when.toISOString() : ago(when),
+    messageId: crypto.randomUUID(),
+  };
   expect((await app.send('/v1/batch', { batch: [event] }, headers)).body).toEqual({ success: true, rejected: [] });
 }
 const seenBy = async (sub: string) => (await timeline(db, sub)).data.map(({ event, trust }) => `${event} ${trust}`);
@@ -45,6 +51,14 @@ describe('a bound anonymous id', () => {
     await did(phone, 'after');
     expect(await seenBy(lily)).toEqual(['after bound']);
     expect((await eventRows(db, { anonymous_id: phone }))[0]).toMatchObject({ subject_id: lily, trust: 'bound' });
+  });
+
+  it('has what happened in the very millisecond of the sign-in, since events know no finer time', async () => {
+    const [lily, phone] = [await addSubject(db), device()];
+    await bindAnonymous(db, { anonymous_id: phone, subject_id: lily, method: 'token' });
+    const { bound_at } = await db('anonymous_bindings').where({ anonymous_id: phone }).first();
+    await did(phone, 'at once', bound_at);
+    expect(await seenBy(lily)).toEqual(['at once bound']);
   });
 
   it('looks back thirty days with the profiling consent, and not a moment without', async () => {
