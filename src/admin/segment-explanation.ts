@@ -19,17 +19,17 @@ export type ExplainedPhrase = {
 };
 
 export function explanationTree(explained: ExplainedNode, words: Words): ExplainedPhrase {
-  const { node, code, holds, dueAt, observed, wanted, events = [], candidates = [], parts = [] } = explained;
+  const { node, code, holds, due_at: dueAt, observed, wanted, events = [], candidates = [], parts = [] } = explained;
   const phrase = node ? phraseOf(words, node) : { text: words.t(`admin.says.${code}`), parts: [] };
   return {
     text: phrase.text,
     holds,
-    dueAt: dueAt === null ? null : new Date(dueAt),
+    dueAt,
     found: observed === undefined || observed === null ? undefined : plain(observed),
     wanted: wanted && isCounted(node) ? comparisonInWords(words, wanted) : undefined,
     events: events.map(({ id, timestamp, event, channel }) => ({
       id,
-      at: new Date(timestamp),
+      at: timestamp,
       title: words.titleOf(event),
       channel,
     })),

@@ -15,6 +15,7 @@ import { connectorRoutes } from './connectors.ts';
 import { eventDefinitionRoutes } from './event-definitions.ts';
 import { eventRoutes } from './events.ts';
 import { identityRoutes } from './identities.ts';
+import { membershipRoutes } from './memberships.ts';
 import { mergeRoutes } from './merges.ts';
 import { profileRoutes } from './profiles.ts';
 import { segmentRoutes } from './segments.ts';
@@ -33,6 +34,7 @@ export const routes = [
   ...eventRoutes,
   ...eventDefinitionRoutes,
   ...segmentRoutes,
+  ...membershipRoutes,
   ...traitRoutes,
   ...clientRoutes,
   ...writeKeyRoutes,

@@ -1,7 +1,8 @@
 /** Segments: their definitions, members and log. The rules are segments/. */
+import type { Knex } from 'knex';
 import { z } from 'zod';
-import { recordAudit } from '../audit/audit.ts';
-import { changesOf, explainMembership, membershipsOf, membersOf, sizesOf } from '../segments/membership.ts';
+import { type AuditEntry, recordAudit } from '../audit/audit.ts';
+import { changesOf, membersOf, sizesOf } from '../segments/membership.ts';
 import { previewSegment } from '../segments/preview.ts';
 import {
   archiveSegment,
@@ -15,19 +16,16 @@ import {
   segmentPage,
 } from '../segments/segment.ts';
 import { templates } from '../segments/templates.ts';
-import { idempotencyHeaders, writeOnce } from './idempotency.ts';
+import { idempotencyHeaders, type Write, writeOnce } from './idempotency.ts';
+import { matched } from './memberships.ts';
 import { afterOf, pageAfter, pageOf, pageQuery, timestamp } from './page.ts';
-import { requestedSubject, standing, subjectId } from './person.ts';
-import { type ApiServices, actorOf, route } from './services.ts';
+import { subjectId } from './person.ts';
+import { type ApiServices, type Asking, actorOf, route } from './services.ts';
 
 const definition = z.looseObject({}).meta({
   id: 'SegmentDefinition',
   description: '`{ version: 1, key, name, purpose, tz?, where }`; docs/segments.md says what `where` may hold.',
 });
-const matched = z
-  .record(z.string(), z.array(z.union([z.string(), z.number(), z.boolean()])))
-  .nullable()
-  .meta({ description: 'Of a `per` condition: the values of its path that meet it.' });
 const key = z.string();
 const params = z.object({ key });
 
@@ -78,6 +76,28 @@ const size = z.object({ hour: timestamp, entered: z.int(), exited: z.int(), size
 const tag = 'Segments';
 const reads = { tag, scopes: ['segments:read'] };
 const writes = { tag, scopes: ['segments:write'], headers: idempotencyHeaders };
+
+type Keyed = Asking & Omit<Write, 'operation'> & { params: z.output<typeof params> };
+type Effect<Answer> = (
+  trx: Knex.Transaction,
+  segment: string,
+  by: string,
+) => Promise<{ action: string; details?: AuditEntry['details']; answer: Answer }>;
+
+/** Changes the segment of the path once, on record. */
+function writeTo<Answer>(services: ApiServices, request: Keyed, operation: string, effect: Effect<Answer>) {
+  const {
+    params: { key: segment },
+    body,
+    caller,
+    headers,
+  } = request;
+  return writeOnce(services, { caller, operation: `${operation} ${segment}`, body, headers }, async (trx) => {
+    const { action, details, answer } = await effect(trx, segment, `client:${caller.client_id}`);
+    await recordAudit(trx, { ...actorOf(request), action, details: { segment, ...details } });
+    return answer;
+  });
+}
 
 async function shown({ db }: Pick<ApiServices, 'db'>, segment_key: string) {
   const { row, size: members, versions, build: newest, definition: asked } = await segmentDetail(db, segment_key);
@@ -172,23 +192,11 @@ export const segmentRoutes = [
     body: definition,
     answer: detail,
     errors: ['conflict', 'idempotency_key_reused'],
-    handle(services, request) {
-      const {
-        params: { key: segment_key },
-        body,
-        caller,
-        headers,
-      } = request;
-      return writeOnce(services, { caller, operation: `editSegment ${segment_key}`, body, headers }, async (trx) => {
-        const { version } = await editSegment(trx, services, segment_key, body, `client:${caller.client_id}`);
-        await recordAudit(trx, {
-          ...actorOf(request),
-          action: 'segment.edited',
-          details: { segment: segment_key, version },
-        });
-        return shown({ db: trx }, segment_key);
-      });
-    },
+    handle: (services, request) =>
+      writeTo(services, request, 'editSegment', async (trx, segment, by) => {
+        const { version } = await editSegment(trx, services, segment, request.body, by);
+        return { action: 'segment.edited', details: { version }, answer: await shown({ db: trx }, segment) };
+      }),
   }),
   route({
     ...writes,
@@ -202,26 +210,12 @@ export const segmentRoutes = [
     answer: detail,
     errors: ['conflict', 'idempotency_key_reused'],
     handle(services, request) {
-      const {
-        params: { key: segment_key },
-        body,
-        caller,
-        headers,
-      } = request;
-      const change = { active: resumeSegment, paused: pauseSegment, archived: archiveSegment }[body.status];
-      return writeOnce(
-        services,
-        { caller, operation: `setSegmentStatus ${segment_key}`, body, headers },
-        async (trx) => {
-          await change(trx, services, segment_key);
-          await recordAudit(trx, {
-            ...actorOf(request),
-            action: `segment.${body.status}`,
-            details: { segment: segment_key },
-          });
-          return shown({ db: trx }, segment_key);
-        },
-      );
+      const { status } = request.body;
+      const change = { active: resumeSegment, paused: pauseSegment, archived: archiveSegment }[status];
+      return writeTo(services, request, 'setSegmentStatus', async (trx, segment) => {
+        await change(trx, services, segment);
+        return { action: `segment.${status}`, answer: await shown({ db: trx }, segment) };
+      });
     },
   }),
   route({
@@ -238,27 +232,11 @@ export const segmentRoutes = [
     }),
     answer: z.object({ added: z.int(), removed: z.int() }),
     errors: ['idempotency_key_reused'],
-    handle(services, request) {
-      const {
-        params: { key: segment_key },
-        body,
-        caller,
-        headers,
-      } = request;
-      return writeOnce(
-        services,
-        { caller, operation: `changeSegmentList ${segment_key}`, body, headers },
-        async (trx) => {
-          const changed = await changeList(trx, services, segment_key, { ...body, by: `client:${caller.client_id}` });
-          await recordAudit(trx, {
-            ...actorOf(request),
-            action: 'segment.list_changed',
-            details: { segment: segment_key, ...changed },
-          });
-          return changed;
-        },
-      );
-    },
+    handle: (services, request) =>
+      writeTo(services, request, 'changeSegmentList', async (trx, segment, by) => {
+        const changed = await changeList(trx, services, segment, { ...request.body, by });
+        return { action: 'segment.list_changed', details: changed, answer: changed };
+      }),
   }),
   route({
     ...reads,
@@ -304,43 +282,6 @@ export const segmentRoutes = [
     async handle({ db, clock }, { params: { key: segment_key }, query }) {
       const since = new Date(clock.now().getTime() - query.days * 86_400_000);
       return { data: await sizesOf(db, segment_key, since) };
-    },
-  }),
-  route({
-    tag,
-    scopes: ['subjects:read'],
-    method: 'get',
-    path: '/subjects/{sub}/segments',
-    id: 'listSubjectSegments',
-    summary: 'The segments a person is in',
-    params: requestedSubject,
-    answer: z.object({ data: z.array(z.object({ key, name: z.string(), entered_at: timestamp, matched })) }),
-    async handle({ db }, { params: { sub } }) {
-      return { data: await membershipsOf(db, (await standing(db, sub)).sub) };
-    },
-  }),
-  route({
-    tag,
-    scopes: ['segments:read'],
-    method: 'get',
-    path: '/subjects/{sub}/segments/{key}/explain',
-    id: 'explainMembership',
-    summary: 'Why a person is in a segment, or is not',
-    params: requestedSubject.extend({ key }),
-    answer: z
-      .object({
-        sub: subjectId,
-        segment: z.string(),
-        is_member: z.boolean(),
-        entered_at: timestamp.nullable(),
-        matched,
-        explanation: z
-          .looseObject({})
-          .meta({ description: 'Each condition with what was found, and the events that speak for it.' }),
-      })
-      .meta({ id: 'MembershipExplanation' }),
-    async handle(services, { params: { sub, key: segment_key } }) {
-      return explainMembership(services, segment_key, (await standing(services.db, sub)).sub);
     },
   }),
 ];

@@ -24,7 +24,7 @@ export type ApiServices = {
 
 export const route = routeFactory<ApiServices>();
 
-type Asking = { caller: Caller; request_id: string; ip: string };
+export type Asking = { caller: Caller; request_id: string; ip: string };
 
 export function actorOf({ caller: { client_id }, request_id, ip }: Asking) {
   return { actor_kind: 'client', actor_id: client_id, client_id, ip, request_id } satisfies Partial<AuditEntry>;

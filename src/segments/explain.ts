@@ -1,18 +1,19 @@
-/** Why somebody is in a segment or not: the definition once more, each node with what was found. Pages make sentences of it. */
-import type { BehaviourEvent, Comparison, EventNode } from '../behaviour/language.ts';
+/**
+ * Why somebody is in a segment or not: the definition once more, each node with what was found. Pages make sentences of it; the API
+ * answers it as it is.
+ */
+import type { BehaviourEvent, Comparison, EventNode, Scalar } from '../behaviour/language.ts';
 import type { Candidate } from '../behaviour/question.ts';
 import type { Node } from './definition.ts';
-import {
-  type Bar,
-  type Clause,
-  type CompiledSegment,
-  createEvaluation,
-  type Evaluation,
-  type Membership,
-} from './evaluate.ts';
+import { type Bar, type Clause, type CompiledSegment, createEvaluation, type Evaluation } from './evaluate.ts';
 import type { Person } from './person.ts';
 
-export type Explanation = Membership & {
+export type Explanation = {
+  is_member: boolean;
+  /** Until then time alone changes neither the membership nor `matched`. Null: never. */
+  due_at: Date | null;
+  /** The values of each Per path that the member is one for; null when there are none, and of who is no member. */
+  matched: Record<string, Scalar[]> | null;
   /** Why they are no member: something that outranks the conditions, or the conditions. */
   reason: Bar | 'conditions' | null;
   /** Null when something outranks them: what was collected for a purpose is not looked at without it. */
@@ -42,8 +43,8 @@ export type ExplainedNode = {
   /** The node as it is defined, of those without parts. */
   node?: Node;
   holds: boolean;
-  /** Milliseconds since 1970: until then it holds, or does not, by time alone. */
-  dueAt: number | null;
+  /** Until then it holds, or does not, by time alone. */
+  due_at: Date | null;
   /** The number that was compared, or the value of a trait. */
   observed?: unknown;
   wanted?: Comparison;
@@ -53,17 +54,19 @@ export type ExplainedNode = {
   parts?: ExplainedNode[];
 };
 
-export type ExplainedEvent = Pick<BehaviourEvent, 'id' | 'timestamp' | 'event' | 'channel'>;
+export type ExplainedEvent = Pick<BehaviourEvent, 'id' | 'event' | 'channel'> & { timestamp: Date };
 const mostEvents = 10;
 
 /** @param at milliseconds since 1970 */
 export function explain(compiled: CompiledSegment, person: Person, at: number): Explanation {
   const evaluation = createEvaluation(person, at);
-  const membership = compiled.evaluateIn(evaluation);
+  const { isMember, dueAt, matched } = compiled.evaluateIn(evaluation);
   const bar = compiled.barOf(person);
   return {
-    ...membership,
-    reason: bar ?? (membership.isMember ? null : 'conditions'),
+    is_member: isMember,
+    due_at: moment(dueAt),
+    matched,
+    reason: bar ?? (isMember ? null : 'conditions'),
     where: bar ? null : explained(compiled.root, evaluation),
   };
 }
@@ -71,7 +74,7 @@ export function explain(compiled: CompiledSegment, person: Person, at: number): 
 function explained(clause: Clause, evaluation: Evaluation): ExplainedNode {
   const { node, path, parts } = clause;
   const { holds, dueAt } = clause.answer(evaluation);
-  const answer = { path, code: codeOf(node), holds, dueAt };
+  const answer = { path, code: codeOf(node), holds, due_at: moment(dueAt) };
   if (parts.length) return { ...answer, parts: parts.map((part) => explained(part, evaluation)) };
   const account = clause.account?.(evaluation);
   return {
@@ -105,5 +108,9 @@ function wantedOf(node: EventNode): Comparison {
 }
 
 function shown({ id, timestamp, event, channel }: BehaviourEvent): ExplainedEvent {
-  return { id, timestamp, event, channel };
+  return { id, timestamp: new Date(timestamp), event, channel };
+}
+
+function moment(at: number | null): Date | null {
+  return at === null ? null : new Date(at);
 }

@@ -80,13 +80,14 @@ export async function explainMembership(
   const person = (await readPeople(db, [sub], needsOf([compiled], at, through))).get(sub);
   if (!person) throw fail('not_found');
   const state = (await readStates(db, [sub])).find(({ build_id }) => build_id === row.live_build_id);
-  const { isMember, matched } = compiled.evaluate(person, at);
+  const explanation = explain(compiled, person, at);
+  const { is_member, matched } = explanation;
   return {
     sub,
     segment: key,
-    is_member: isMember,
-    entered_at: isMember ? (state?.entered_at ?? null) : null,
+    is_member,
+    entered_at: is_member ? (state?.entered_at ?? null) : null,
     matched,
-    explanation: explain(compiled, person, at),
+    explanation,
   };
 }

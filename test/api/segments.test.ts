@@ -110,13 +110,32 @@ describe('the segments of the API', () => {
 
   it('tell why somebody is in or out', async () => {
     const [inside, outside] = [await person('bronze'), await addSubject(db)];
-    await call('POST', '/segments', tagged('bronze', 'bronze'));
+    const isNew = { trait: 'created_at', op: 'in_last', value: '7d' };
+    const where = { all: [{ tag: 'bronze' }, isNew, { not: { event: 'order_paid' } }] };
+    await call('POST', '/segments', { ...tagged('bronze'), where });
     await settle();
-    expect((await call('GET', `/subjects/${inside}/segments/bronze/explain`)).body).toMatchObject({
+    const due_at = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+    const why = (await call('GET', `/subjects/${inside}/segments/bronze/explain`)).body;
+    expect(why).toMatchObject({
       is_member: true,
       entered_at: expect.any(String),
-      explanation: { reason: null, where: { holds: true } },
+      explanation: {
+        is_member: true,
+        due_at,
+        reason: null,
+        where: {
+          path: 'where',
+          code: 'all',
+          holds: true,
+          parts: [
+            { path: 'where.all[0]', code: 'tag', due_at: null },
+            { code: 'trait', node: isNew, due_at },
+            { code: 'not', parts: [{ code: 'count', holds: false, observed: 0, wanted: { gte: 1 } }] },
+          ],
+        },
+      },
     });
+    expect(JSON.stringify(why)).not.toMatch(/"\w*[a-z][A-Z]\w*":/);
     expect((await call('GET', `/subjects/${outside}/segments/bronze/explain`)).body).toMatchObject({
       is_member: false,
       explanation: { reason: 'no_consent' },

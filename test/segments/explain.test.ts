@@ -31,19 +31,19 @@ describe('an explanation', () => {
 
   test('mirrors the definition, with what was found and the newest events first', () => {
     const told = explain(segment, person, now);
-    expect(told).toMatchObject({ isMember: true, reason: null, matched: { product_id: [1] } });
+    expect(told).toMatchObject({ is_member: true, reason: null, matched: { product_id: [1] } });
     const [count, bought, per, any, sequence] = told.where?.parts ?? [];
     expect(count).toMatchObject({
       path: 'where.all[0]',
       code: 'count',
       holds: true,
-      dueAt: now + 26 * day,
+      due_at: new Date(now + 26 * day),
       observed: 3,
       wanted: { gte: 2 },
     });
     expect(count?.events).toEqual(
       [done[4], done[3], done[2]].map(
-        (event) => event && { id: event.id, timestamp: event.timestamp, event: 'viewed', channel: 'website' },
+        (event) => event && { id: event.id, timestamp: new Date(event.timestamp), event: 'viewed', channel: 'website' },
       ),
     );
     expect(bought).toMatchObject({
@@ -87,12 +87,11 @@ describe('an explanation', () => {
       observed: 3,
       events: [{ event: 'order_paid' }, { event: 'viewed' }, { event: 'opened' }],
     });
-    expect(JSON.parse(JSON.stringify(told))).toEqual(told);
   });
 
   test('of a sequence that is not complete tells how far it came', () => {
     const told = explain(segment, personWith(done.slice(0, -1)), now);
-    expect(told).toMatchObject({ isMember: false, reason: 'conditions', matched: null });
+    expect(told).toMatchObject({ is_member: false, reason: 'conditions', matched: null });
     expect(told.where?.parts?.[4]).toMatchObject({
       holds: false,
       observed: 2,
@@ -106,8 +105,8 @@ describe('an explanation', () => {
     ['personalisation_off', { isPersonalised: false }],
   ] as const)('says %s first, and then looks at no behaviour', (reason, more) => {
     expect(explain(segment, { ...person, ...more }, now)).toEqual({
-      isMember: false,
-      dueAt: null,
+      is_member: false,
+      due_at: null,
       matched: null,
       reason,
       where: null,
@@ -118,6 +117,8 @@ describe('an explanation', () => {
     const many = compiled({ event: 'viewed' });
     const told = explain(many, personWith(Array.from({ length: 30 }, (_, ago) => viewed(1, ago))), now);
     expect(told.where).toMatchObject({ observed: 30, wanted: { gte: 1 } });
-    expect(told.where?.events?.map(({ timestamp }) => (now - timestamp) / day)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(told.where?.events?.map(({ timestamp }) => (now - timestamp.getTime()) / day)).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+    ]);
   });
 });
