@@ -7,6 +7,12 @@
 import fc, { type Arbitrary } from 'fast-check';
 import type { Knex } from 'knex';
 import { expect, it } from 'vitest';
+import { compileComputed } from '../../src/behaviour/computed.ts';
+import type { ComputedNode } from '../../src/behaviour/language.ts';
+import { computedSql } from '../../src/behaviour/sql/computed.ts';
+import type { ComputedTrait } from '../../src/profiles/computed.ts';
+import { rfmTraits } from '../../src/profiles/rfm.ts';
+import { systemTraits } from '../../src/profiles/system-traits.ts';
 import type { Segment } from '../../src/segments/definition.ts';
 import { type CompiledSegment, compileSegment } from '../../src/segments/evaluate.ts';
 import { isTouchedBy, needsOf } from '../../src/segments/needs.ts';
@@ -14,23 +20,41 @@ import { parseSegment } from '../../src/segments/parse.ts';
 import type { Person } from '../../src/segments/person.ts';
 import { compileToSql } from '../../src/segments/sql.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { base, day, definitions, durations, lengthOf, minute, type Written } from './definitions.ts';
+import { definitions, rfms, type Written, workings } from './definitions.ts';
 import { type Matched, membersAt } from './oracle.ts';
-import type { World } from './oracle-world.ts';
+import type { Rfm, Working, World } from './oracle-world.ts';
 import { type Known, makeGroups } from './pool.ts';
+import { base, day, durations, lengthOf, minute } from './vocabulary.ts';
 
 const seed = Number(process.env.SEGMENTS_SEED ?? 20_261_126);
 const runs = Number(process.env.SEGMENTS_RUNS ?? 60);
 
 const { db } = await testDatabase();
+
 const groups = await makeGroups(db, seed, 18);
 
 /** Segments that others look through, the second through the first. */
 const referred = fc.sample(fc.tuple(definitions('one'), definitions('two', ['one'])), { seed, numRuns: 1 }).flat();
 const keys = referred.map(({ key }) => key);
-const compiledOthers = new Map<string, CompiledSegment>();
-const options = { segmentOf: (key: string) => compiledOthers.get(key) };
-for (const other of referred) compiledOthers.set(other.key, compileSegment(read(other), options));
+
+/** What definitions look through: the segments referred to, and traits that are worked out. */
+type Worked = { own: Working[]; rfm: Rfm };
+type Options = ReturnType<typeof optionsOf>;
+function optionsOf({ own, rfm }: Worked) {
+  const traits = new Map(rfmTraits(rfm).map((trait) => [trait.name, trait as Pick<ComputedTrait, 'question' | 'sql'>]));
+  for (const { name, definition, tz } of [...systemTraits.map((trait) => ({ ...trait, tz: 'Asia/Shanghai' })), ...own])
+    traits.set(name, {
+      question: compileComputed(definition as ComputedNode, tz),
+      sql: computedSql(definition as ComputedNode, tz),
+    });
+  const compiled = new Map<string, CompiledSegment>();
+  const options = {
+    segmentOf: (key: string) => compiled.get(key),
+    traitOf: (name: string) => traits.get(name),
+  };
+  for (const other of referred) compiled.set(other.key, compileSegment(read(other), options));
+  return options;
+}
 
 /** As it is kept: every definition here is one. */
 function read(definition: Written): Segment {
@@ -95,7 +119,7 @@ const answerOf = (compiled: CompiledSegment, person: Person, t: number): Answer 
 };
 
 /** Events that it does not ask for, or says that they do not touch it, change nothing. */
-function faultOfNeeds(compiled: CompiledSegment, person: Person, t: number): string | undefined {
+function faultOfNeeds({ compiled, options, person, t }: Asked): string | undefined {
   const { names, since } = needsOf([compiled], t, options);
   const needed = person.events.filter(
     ({ event, timestamp }) => (names === '*' || names.includes(event)) && (since === null || timestamp > since),
@@ -112,9 +136,12 @@ function faultOfNeeds(compiled: CompiledSegment, person: Person, t: number): str
   return undefined;
 }
 
-async function answersOfSql(trx: Knex, definition: Written, t: number): Promise<(sub: string) => Answer> {
-  const segmentOf = (key: string) => compiledOthers.get(key)?.segment;
-  const { sql, bindings } = compileToSql(read(definition), { at: new Date(t), segmentOf });
+async function answersOfSql(
+  trx: Knex,
+  { definition, options, t }: Pick<Asked, 'definition' | 'options' | 't'>,
+): Promise<(sub: string) => Answer> {
+  const segmentOf = (key: string) => options.segmentOf(key)?.segment;
+  const { sql, bindings } = compileToSql(read(definition), { ...options, at: new Date(t), segmentOf });
   const { rows } = await trx.raw(sql, bindings as never);
   const bySub = new Map<string, { is_member: boolean; matched: Matched | null; due_at: Date | null }>();
   for (const row of rows) {
@@ -127,11 +154,19 @@ async function answersOfSql(trx: Knex, definition: Written, t: number): Promise<
   };
 }
 
-type Asked = { definition: Written; compiled: CompiledSegment; known: Known; person: Person; t: number };
+type Asked = {
+  definition: Written;
+  compiled: CompiledSegment;
+  options: Options;
+  known: Known;
+  person: Person;
+  t: number;
+};
 
-async function faultIn({ definition, compiled, known, person, t }: Asked, ofSql: (sub: string) => Answer) {
+async function faultIn(asked: Asked, ofSql: (sub: string) => Answer) {
+  const { definition, compiled, known, person, t } = asked;
   const oracle = oracleOf(known.world, definition, person.sub);
-  const inHand = faultOf(answerOf(compiled, person, t), oracle, t) ?? faultOfNeeds(compiled, person, t);
+  const inHand = faultOf(answerOf(compiled, person, t), oracle, t) ?? faultOfNeeds(asked);
   if (inHand) return `The evaluator ${inHand}`;
   const inSql = faultOf(ofSql(person.sub), oracle, t);
   return inSql && `The statement ${inSql}`;
@@ -139,7 +174,7 @@ async function faultIn({ definition, compiled, known, person, t }: Asked, ofSql:
 
 /** A fault with as few of the person's events as show it. */
 async function told(asked: Asked): Promise<string> {
-  const { definition, known, person, t } = asked;
+  const { definition, known, person } = asked;
   const faultWith = (ids: string[]) =>
     db
       .transaction(async (trx) => {
@@ -148,7 +183,7 @@ async function told(asked: Asked): Promise<string> {
         const kept = <T extends { id: string }>(events: T[]) => events.filter(({ id }) => ids.includes(id));
         const world = { ...known.world, events: kept(known.world.events) };
         const less = { ...asked, known: { ...known, world }, person: { ...person, events: kept(person.events) } };
-        throw new Found((await faultIn(less, await answersOfSql(trx, definition, t))) ?? '');
+        throw new Found((await faultIn(less, await answersOfSql(trx, asked))) ?? '');
       })
       .catch((error) => (error instanceof Found ? error.message : Promise.reject(error)));
   let ids = known.world.events.map(({ id }) => id);
@@ -173,13 +208,19 @@ class Found extends Error {}
 
 it(`${runs} definitions are answered by both as the oracle answers them`, { timeout: 3_600_000 }, async () => {
   const outcomes: Record<string, [number, number]> = {};
-  const property = fc.asyncProperty(definitions('asked', keys), instants, async (definition, given) => {
+  const worked = fc.record({
+    own: fc.uniqueArray(workings, { selector: ({ name }) => name, minLength: 1 }),
+    rfm: rfms,
+  });
+  const property = fc.asyncProperty(definitions('asked', keys), instants, worked, async (definition, given, worked) => {
+    const options = optionsOf(worked);
     const compiled = compileSegment(read(definition), options);
     for (const t of [...given.map(momentOf), base]) {
-      const ofSql = await answersOfSql(db, definition, t);
-      for (const known of groups) {
+      const ofSql = await answersOfSql(db, { definition, options, t });
+      for (const group of groups) {
+        const known = { ...group, world: { ...group.world, workings: worked.own, rfm: worked.rfm } };
         for (const person of known.people) {
-          const asked = { definition, compiled, known, person, t };
+          const asked = { definition, compiled, options, known, person, t };
           if (await faultIn(asked, ofSql)) throw new Error(await told(asked));
           if (!compiled.barOf(person)) count(outcomes, definition, ofSql(person.sub).isMember);
         }

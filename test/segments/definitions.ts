@@ -12,82 +12,34 @@ import type {
   Match,
   Node,
   PerNode,
-  Scalar,
+  Rfm,
   SequenceNode,
   Step,
-  TraitNode,
+  ValueNode,
   Window,
+  Working,
 } from './oracle-world.ts';
-
-/** Noon in Shanghai, shortly after summer time ended in New York and Berlin: nothing in a run depends on the day it is made. */
-export const base = Date.parse('2026-11-26T12:00:00+08:00');
-
-export const events = ['product_viewed', 'cart_added', 'order_paid', 'order_refunded', '签到 ✓'] as const;
-export const channels = ['website', 'miniprogram', 'server'] as const;
-export const purposes = ['service', 'profiling', 'marketing', 'ad_sharing'] as const;
-export const numbers = [0, 1, 7, 9.5, 0.1, 0.2, 100, 5000, -3] as const;
-export const texts = ['7', '7.0', '0.1', 'a', 'b', '红色相机', '100%_\\', 'A', '🐼', '999'] as const;
-export const scalars: readonly Scalar[] = [...numbers, ...texts, true, false];
-export const traitNames = ['level', 'points', 'birthday', 'joined_at', 'labels', 'vip'] as const;
-export const tags = ['vip', 'cold'] as const;
-export const minute = 60_000;
-export const day = 24 * 60 * minute;
-
-const pathsOfValues = [
-  'product_id',
-  'order_id',
-  'labels[]',
-  'products[].sku',
-  'deep.a.b',
-  'context.campaign.source',
-] as const;
-const paths = [
-  ...pathsOfValues,
-  'price',
-  'products[].price',
-  'labels',
-  'products',
-  'context.scenes[].id',
-  'missing',
-  'price[]',
-] as const;
-const numberPaths = ['price', 'products[].price', 'product_id', 'labels[]', 'missing'] as const;
-export const durations = ['90m', '24h', '2d', '7d', '30d', '2w', '60d'] as const;
-const lengths: Record<string, number> = { m: minute, h: 60 * minute, d: day, w: 7 * day };
-export const lengthOf = (duration: string) => Number.parseInt(duration, 10) * (lengths[duration.slice(-1)] ?? 0);
-
-const one = <T>(of: readonly T[]): Arbitrary<T> => fc.constantFrom(...of);
-const some = <T>(of: readonly T[], most = 3): Arbitrary<T[]> =>
-  fc.uniqueArray(one(of), { minLength: 1, maxLength: most });
-/** Each of the fields named here is mostly left out. */
-const maybe = <T extends object>(model: { [K in keyof T]: Arbitrary<T[K]> }): Arbitrary<Partial<T>> =>
-  fc
-    .record(
-      Object.fromEntries(
-        Object.entries(model).map(([name, given]) => [
-          name,
-          often(fc.constant(undefined), given as Arbitrary<unknown>),
-        ]),
-      ),
-    )
-    .map((given) => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>);
-const often = <T, U>(usual: Arbitrary<T>, other: Arbitrary<U>): Arbitrary<T | U> =>
-  fc.oneof({ weight: 3, arbitrary: usual as Arbitrary<T | U> }, { weight: 1, arbitrary: other as Arbitrary<T | U> });
-
-const near = (of: number[]) => fc.tuple(one(of), one([0, 0, -1, 1])).map(([age, off]) => age + off);
-/** How long before something else: often just at the edge of a window or of a day. */
-export const ages: Arbitrary<number> = fc.oneof(
-  { weight: 3, arbitrary: fc.integer({ min: 0, max: 70 * 24 * 60 }).map((minutes) => minutes * minute) },
-  { weight: 2, arbitrary: fc.integer({ min: 0, max: 3 * 24 * 60 }).map((minutes) => minutes * minute) },
-  { weight: 2, arbitrary: near([0, ...durations.map(lengthOf)]) },
-  // Midnights of Shanghai and of London, before noon in Shanghai.
-  {
-    weight: 1,
-    arbitrary: near(
-      Array.from({ length: 40 }, (_, n) => [12 * 60 * minute + n * day, 4 * 60 * minute + n * day]).flat(),
-    ),
-  },
-);
+import { traitNode } from './trait-nodes.ts';
+import {
+  ages,
+  base,
+  channels,
+  durations,
+  events,
+  lengthOf,
+  maybe,
+  numberPaths,
+  numbers,
+  one,
+  paths,
+  pathsOfValues,
+  purposes,
+  scalars,
+  some,
+  tags,
+  texts,
+  workedOut,
+} from './vocabulary.ts';
 
 // Conditions
 
@@ -270,69 +222,78 @@ export const perNode: Arbitrary<PerNode> = fc.record({
     .map(([first, others, isFirst]) => (isFirst ? [first, ...others] : [...others, first])),
 });
 
-// What is no event
+// Values instead of a yes or no
 
-export const dates = [
-  '1990-11-26',
-  '2000-02-29',
-  '1988-12-01',
-  '2026-11-26',
-  '2026-11-28',
-  '2026-11-20',
-  '2026-12-24',
-  '2026-11-26T04:00:00Z',
-  '2026-11-26T12:00:00.001+08:00',
-  '2026-11-19T12:00:00+08:00',
-  '2026-11-25T16:00:00Z',
-  '2026-02-30',
-  '2026-11-26T24:00:00Z',
-  '2026-11-26T00:00:00+16:00',
-  '0000-11-26',
-] as const;
-const periods = ['this_day', 'this_week', 'this_month', 'this_quarter', 'this_year'] as const;
-const isoDates = dates.slice(0, 11);
+export const timeZone = fc.oneof(
+  { weight: 4, arbitrary: fc.constant('Asia/Shanghai') },
+  { weight: 2, arbitrary: one(['UTC', 'America/New_York', 'Asia/Kolkata', 'Europe/Berlin']) },
+);
 
-export const traitNode: Arbitrary<TraitNode> = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.record({ trait: one(traitNames), op: one(['eq', 'ne']), value: one([...scalars, ...isoDates]) }),
-  },
-  { weight: 1, arbitrary: fc.record({ trait: one(traitNames), op: one(['in', 'nin']), value: some(scalars) }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      trait: one(traitNames),
-      op: one(['gt', 'gte', 'lt', 'lte']),
-      value: one<Scalar>([...numbers, ...isoDates]),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ trait: one(traitNames), op: fc.constant('contains'), value: one(scalars) }) },
+const ofPath = (allowed: readonly string[]) => fc.record({ of: one(allowed) });
+const sumOf = fc
+  .tuple(
+    ofPath(numberPaths),
+    fc.option(
+      fc.tuple(match, one<string>(numberPaths)).map(([off, path]) => ({ ...off, of: path })),
+      { nil: undefined },
+    ),
+  )
+  .map(([given, minus]) => (minus ? { ...given, minus } : given));
+const isTrue = fc.constant(true as const);
+const numberAggregate: Arbitrary<Partial<ValueNode>> = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ count: isTrue }) },
+  { weight: 1, arbitrary: fc.record({ days: isTrue }) },
+  { weight: 1, arbitrary: fc.record({ distinct: ofPath(paths) }) },
+  { weight: 2, arbitrary: fc.record({ sum: sumOf }) },
+  { weight: 1, arbitrary: fc.record({ avg: ofPath(numberPaths) }) },
+  { weight: 1, arbitrary: fc.record({ min: ofPath(numberPaths) }) },
+  { weight: 1, arbitrary: fc.record({ max: ofPath(numberPaths) }) },
+);
+const edge = fc.oneof(isTrue, ofPath(pathsOfValues));
+const aggregated = fc.oneof(
+  { weight: 2, arbitrary: numberAggregate },
   {
     weight: 1,
-    arbitrary: fc.record({
-      trait: one(traitNames),
-      op: fc.constant('starts_with'),
-      value: one<Scalar>(['红', '7', '2026', 'a']),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ trait: one(traitNames), op: fc.constant('exists'), value: fc.boolean() }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      trait: one(['birthday', 'joined_at', 'joined_at']),
-      op: one(['in_last', 'in_next']),
-      value: one<Scalar>([...durations, ...periods]),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      trait: one(['birthday', 'birthday', 'joined_at']),
-      op: fc.constant('anniversary_in'),
-      value: one<Scalar>(['0d', '2d', '7d', '5w', '400d', ...periods]),
-    }),
+    arbitrary: fc.oneof(
+      fc.record({ first: edge }),
+      fc.record({ last: edge }),
+      fc.record({ most_frequent: ofPath(pathsOfValues) }),
+    ) as Arbitrary<Partial<ValueNode>>,
   },
 );
+const valueNode = (aggregate: Arbitrary<Partial<ValueNode>>): Arbitrary<ValueNode> =>
+  fc.tuple(match, aggregate, window).map(([matched, asked, inside]) => ({ ...matched, ...asked, ...inside }));
+
+/** A trait that the company defines. */
+export const workings: Arbitrary<Working> = fc.record({
+  name: one<string>(workedOut),
+  definition: fc.oneof(
+    { weight: 4, arbitrary: valueNode(aggregated) as Arbitrary<Working['definition']> },
+    { weight: 1, arbitrary: fc.record({ ratio: fc.tuple(valueNode(numberAggregate), valueNode(numberAggregate)) }) },
+  ),
+  tz: timeZone,
+});
+
+const score = fc.integer({ min: 2, max: 5 });
+/** Thresholds that the few events of a history meet. */
+export const rfms: Arbitrary<Rfm> = fc.record({
+  recency_days: one([
+    [60, 30, 7, 2],
+    [30, 14, 2, 1],
+  ]),
+  frequency: one([
+    [1, 2, 3, 4],
+    [2, 3, 5, 8],
+  ]),
+  monetary: one([
+    [0.1, 7, 50, 5000],
+    [1, 9.5, 100, 10_000],
+  ]),
+  period_days: one([2, 7, 30]),
+  high: fc.record({ recency: score, frequency: score, monetary: score }),
+});
+
+// What is no event
 
 const hasNode = (segments: readonly string[]): Arbitrary<HasNode> =>
   fc.oneof(
@@ -383,11 +344,6 @@ export const purpose = fc.oneof(
   { weight: 6, arbitrary: fc.constant('service') },
   { weight: 3, arbitrary: one<string>(purposes) },
 );
-export const timeZone = fc.oneof(
-  { weight: 4, arbitrary: fc.constant('Asia/Shanghai') },
-  { weight: 2, arbitrary: one(['UTC', 'America/New_York', 'Asia/Kolkata', 'Europe/Berlin']) },
-);
-
 export type Written = Required<Definition> & { version: 1; name: string };
 
 export const definitions = (key: string, segments: readonly string[] = []): Arbitrary<Written> =>

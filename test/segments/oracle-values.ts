@@ -79,6 +79,17 @@ export function different(values: Json[]): Scalar[] {
   return seen;
 }
 
+const typesInOrder = ['boolean', 'number', 'string'];
+
+/** By code points; of the same text a boolean before a number before a string. */
+export function byText(a: Scalar, b: Scalar): number {
+  const points = (value: Scalar) => [...String(value)].map((character) => character.codePointAt(0) ?? 0);
+  const [left, right] = [points(a), points(b)];
+  const differing = left.findIndex((point, at) => point !== right[at]);
+  if (differing >= 0) return (left[differing] ?? 0) - (right[differing] ?? -1);
+  return left.length - right.length || typesInOrder.indexOf(typeof a) - typesInOrder.indexOf(typeof b);
+}
+
 // Conditions
 
 /** Whether a value that somebody sent is the one that the definition names. */

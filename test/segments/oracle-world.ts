@@ -25,15 +25,21 @@ export type StoredEvent = {
 export type World = {
   /** Purposes with the version in force. */
   versions: Record<string, string>;
-  subjects: { sub: string; status: string }[];
+  subjects: { sub: string; status: string; createdAt: number }[];
   aliases: { absorbed: string; survivor: string }[];
   consents: { id: string; sub: string; purpose: string; version: string; isGranted: boolean; at: number }[];
   personalisation: { id: string; sub: string; isOn: boolean; at: number }[];
   /** Verified ones. */
   identities: { sub: string; kind: string; issuer: string }[];
-  /** Every word of it; null: taken away. */
-  traits: { id: string; sub: string; name: string; value: Json; at: number }[];
+  /** Every word of it; null: taken away. `isOwn`: said by the person alone. */
+  traits: { id: string; sub: string; name: string; value: Json; at: number; isOwn: boolean }[];
+  /** Traits of the company that are worked out of events. */
+  workings: Working[];
+  /** Null: the usual thresholds. */
+  rfm: Rfm | null;
   tags: { sub: string; tag: string }[];
+  /** Members of the segment carry the tag. */
+  tagRules: { tag: string; segment: string }[];
   lists: { segment: string; sub: string }[];
   /** The stretch of time in which events of the anonymous id that have no sub are this one's: from ≤ timestamp < until. */
   bindings: { sub: string; anonymousId: string; from: number; until: number }[];
@@ -73,6 +79,29 @@ export type EventNode = Match &
     sum?: Of & Cmp & { minus?: Match & Of };
   };
 export type Step = Match | { no: Match; for?: string };
+/** A value instead of a yes or no (docs/profiles.md). */
+export type ValueNode = Match &
+  Window & {
+    count?: true;
+    days?: true;
+    first?: true | Of;
+    last?: true | Of;
+    distinct?: Of;
+    most_frequent?: Of;
+    avg?: Of;
+    min?: Of;
+    max?: Of;
+    sum?: Of & { minus?: Match & Of };
+  };
+export type Working = { name: string; definition: ValueNode | { ratio: [ValueNode, ValueNode] }; tz: string };
+/** Thresholds of recency fall, the others rise. */
+export type Rfm = {
+  recency_days: number[];
+  frequency: number[];
+  monetary: number[];
+  period_days: number;
+  high: { recency: number; frequency: number; monetary: number };
+};
 export type SequenceNode = Window & { sequence: Step[]; in?: string; same?: string };
 export type PerNode = { per: string; all: (EventNode | { not: EventNode } | SequenceNode)[] };
 export type TraitNode = { trait: string; op: string; value: Scalar | Scalar[] };

@@ -1,7 +1,7 @@
 /** The oracle against examples worked by hand from the contract and docs/decisions/0021: what it says is what the text says. */
 import { describe, expect, it } from 'vitest';
 import { membersAt } from './oracle.ts';
-import type { Definition, Fields, Json, Node, StoredEvent, World } from './oracle-world.ts';
+import type { Definition, Fields, Json, Node, StoredEvent, Working, World } from './oracle-world.ts';
 
 const now = Date.parse('2026-11-26T12:00:00+08:00');
 const minutes = 60_000;
@@ -9,13 +9,16 @@ const days = 24 * 60 * minutes;
 
 const empty: World = {
   versions: { profiling: '1', marketing: '2' },
-  subjects: [{ sub: 'li', status: 'active' }],
+  subjects: [{ sub: 'li', status: 'active', createdAt: 0 }],
   aliases: [],
   consents: [],
   personalisation: [],
   identities: [],
   traits: [],
   tags: [],
+  workings: [],
+  rfm: null,
+  tagRules: [],
   lists: [],
   bindings: [],
   events: [],
@@ -104,7 +107,7 @@ describe('the two examples of the contract', () => {
     expect(membersOf(three, { consents: [...agreed, ...said({ id: '2', isGranted: false })] })?.size).toBe(0);
     expect(membersOf([...three.slice(1), view('camera', 6000, 3, { consents: ['service'] })])?.size).toBe(0);
     expect(membersOf([...three.slice(1), view('camera', 6000, 3, { counts: false })])?.size).toBe(0);
-    expect(membersOf(three, { subjects: [{ sub: 'li', status: 'suspended' }] })?.size).toBe(0);
+    expect(membersOf(three, { subjects: [{ sub: 'li', status: 'suspended', createdAt: 0 }] })?.size).toBe(0);
     const off = { id: '1', sub: 'li', isOn: false, at: 2 };
     expect(membersOf(three, { personalisation: [off] })?.size).toBe(0);
     expect(membersOf(three, { personalisation: [off, { ...off, id: '2', isOn: true }] })?.size).toBe(1);
@@ -134,8 +137,8 @@ describe('facts', () => {
   const world = (granted: boolean[]): World => ({
     ...everything([event('e', now, {}, { sub: 'wang' }), event('e', now), event('e', now)]),
     subjects: [
-      { sub: 'li', status: 'active' },
-      { sub: 'wang', status: 'absorbed' },
+      { sub: 'li', status: 'active', createdAt: 0 },
+      { sub: 'wang', status: 'absorbed', createdAt: 0 },
     ],
     aliases: [{ absorbed: 'wang', survivor: 'li' }],
     consents: granted.map((isGranted, at) => ({
@@ -430,7 +433,7 @@ describe('per', () => {
 describe('traits', () => {
   const trait = (value: Json, op: string, named: unknown, t = now) =>
     ask(
-      everything([], { traits: [{ id: '1', sub: 'li', name: 'x', value, at: 1 }] }),
+      everything([], { traits: [{ id: '1', sub: 'li', name: 'x', value, at: 1, isOwn: false }] }),
       { trait: 'x', op, value: named as never },
       { t },
     )?.size === 1;
@@ -457,6 +460,24 @@ describe('traits', () => {
     ])
       expect(trait(none, 'gt', '0001-01-01'), none).toBe(false);
     expect(trait('soon', 'lt', '2026-01-01')).toBe(false);
+  });
+
+  it('are the newest word over all subs, the person’s own only where there is no other', () => {
+    const word = (sub: string, value: Json, at: number, isOwn = false) => ({
+      id: '1',
+      sub,
+      name: 'x',
+      value,
+      at,
+      isOwn,
+    });
+    const aliases = [{ absorbed: 'wang', survivor: 'li' }];
+    const is = (value: string, traits: World['traits']) =>
+      ask({ ...empty, traits, aliases }, { trait: 'x', op: 'eq', value })?.size === 1;
+    expect(is('b', [word('li', 'a', 1), word('wang', 'b', 2)])).toBe(true);
+    expect(is('a', [word('li', 'a', 1), word('wang', 'b', 2, true)])).toBe(true);
+    expect(is('b', [word('wang', 'b', 2, true)])).toBe(true);
+    expect(is('b', [word('li', null, 1), word('wang', 'b', 2, true)])).toBe(false);
   });
 
   it('lie in the last or the next days, or in this period on that side of now', () => {
@@ -488,11 +509,68 @@ describe('traits', () => {
   });
 });
 
+describe('traits that are worked out', () => {
+  const bought = (ago: number, order_id: Json, total: Json, more: Fields = {}) =>
+    event('order_paid', now - ago * days, { order_id, total, ...more });
+  const is = (trait: string, op: string, value: unknown, events: StoredEvent[], more: Partial<World> = {}) =>
+    ask(everything(events, more), { trait, op, value: value as never })?.size === 1;
+  const orders = [bought(20, 'a', '0.1'), bought(10, 'b', 0.2), bought(9, 'b', 5)];
+  const own = (name: string, definition: Working['definition']) => ({ workings: [{ name, definition, tz: 'UTC' }] });
+
+  it('are those of every profile, net of refunds, and dates like any other', () => {
+    const refund = event('order_refunded', now - days, { order_id: 'b', total: 5 });
+    expect(is('orders_total', 'eq', 0.3, [...orders, refund])).toBe(true);
+    expect(is('orders_count', 'eq', 2, orders)).toBe(true);
+    expect(is('average_order', 'eq', 2.65, orders)).toBe(true);
+    expect(is('average_order', 'exists', true, [])).toBe(false);
+    expect(is('events_total', 'eq', 4, [...orders, refund])).toBe(true);
+    expect(is('last_order_at', 'in_last', '9d', orders)).toBe(false);
+    expect(is('last_order_at', 'in_last', '10d', orders)).toBe(true);
+    expect(is('first_seen_at', 'lt', '2026-11-07', orders)).toBe(true);
+    expect(is('locale', 'eq', 'en', [event('e', now - 1, {}, { context: { locale: 'en' } }), event('e', now)])).toBe(
+      true,
+    );
+  });
+
+  it('are those of the company, before a declared one of the name', () => {
+    const said = { traits: [{ id: '1', sub: 'li', name: 'x', value: 'said', at: 1, isOwn: false }] };
+    const most = own('x', { event: 'e', most_frequent: { of: 'p' } });
+    const found = ['b', 'a', 'a', 'b'].map((p, at) => event('e', now - at, { p }));
+    expect(is('x', 'eq', 'a', found, { ...said, ...most })).toBe(true);
+    expect(is('x', 'exists', false, [], { ...said, ...most })).toBe(true);
+    expect(is('x', 'eq', 0, [], own('x', { event: 'e', days: true }))).toBe(true);
+    expect(is('x', 'eq', '2026-11-17T04:00:00.000Z', orders, own('x', { event: '*', last: true }))).toBe(true);
+    expect(is('x', 'eq', 'b', found, own('x', { event: 'e', within: '1m', first: { of: 'p' } }))).toBe(true);
+    expect(is('x', 'eq', 5, orders, own('x', { event: '*', within: '10d', min: { of: 'total' } }))).toBe(true);
+  });
+
+  it('of RFM are one and one more for each threshold that is met, and a group of high and low', () => {
+    const rfm = {
+      recency_days: [30, 20, 9, 5],
+      frequency: [1, 2, 3, 4],
+      monetary: [5, 5.3, 6, 7],
+      period_days: 30,
+      high: { recency: 3, frequency: 4, monetary: 3 },
+    };
+    expect(is('rfm_recency', 'eq', 3, orders, { rfm })).toBe(true);
+    expect(is('rfm_frequency', 'eq', 3, orders, { rfm })).toBe(true);
+    expect(is('rfm_monetary', 'eq', 3, orders, { rfm })).toBe(true);
+    expect(is('rfm_segment', 'eq', 'important_develop', orders, { rfm })).toBe(true);
+    expect(is('rfm_segment', 'exists', false, [], { rfm })).toBe(true);
+    expect(is('rfm_recency', 'eq', 5, orders)).toBe(true);
+  });
+});
+
 describe('what somebody has', () => {
   it('is a tag, another segment by its own purpose, an agreement, an identity, a place in a sample', () => {
     const world: World = {
       ...everything([]),
-      subjects: ['li', 'wang', 'zhao'].map((sub) => ({ sub, status: sub === 'zhao' ? 'absorbed' : 'active' })),
+      subjects: ['li', 'wang', 'zhao'].map((sub) => ({
+        sub,
+        status: sub === 'zhao' ? 'absorbed' : 'active',
+        createdAt: 0,
+      })),
+      tagRules: [],
       aliases: [{ absorbed: 'zhao', survivor: 'wang' }],
       tags: [{ sub: 'li', tag: 'vip' }],
       identities: [{ sub: 'zhao', kind: 'wechat_openid', issuer: 'wx1' }],
@@ -514,6 +592,8 @@ describe('what somebody has', () => {
     expect([...(among({ consent: 'marketing' })?.keys() ?? [])]).toEqual(['li']);
     expect([...(among({ identity: 'wechat_openid' })?.keys() ?? [])]).toEqual(['wang']);
     expect([...(among({ identity: 'wechat_openid', issuer: 'wx2' })?.keys() ?? [])]).toEqual([]);
+    world.tagRules.push({ tag: 'invited', segment: 'list' });
+    expect([...(among({ tag: 'invited' })?.keys() ?? [])]).toEqual(['li']);
     expect(among({ sample: { percent: 100, salt: 'a' } })?.size).toBe(2);
     expect(among({ sample: { percent: 0, salt: 'a' } })?.size).toBe(0);
     // md5('a:li') begins with cd33117d: 3,442,676,093 of 4,294,967,296.

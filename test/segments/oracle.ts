@@ -1,21 +1,21 @@
 /**
  * Who is in which segment at an instant, and by which values: the brute force that live evaluation and backfill are held
- * against. Written from the contract ("Segment definitions") and docs/decisions/0021 alone, by enumerating and filtering, with
+ * against. Written from the contract ("Segment definitions"), docs/decisions/0021 and docs/profiles.md alone, by enumerating and filtering, with
  * nothing shared with src: two programs that agree by accident are unlikely, two that share a function agree always.
  */
 import { createHash } from 'node:crypto';
+import { has, isLater, select } from './oracle-matches.ts';
+import { workedOut } from './oracle-traits.ts';
 import {
+  byText,
   comesBack,
   compare,
   dayIn,
   different,
   type Exact,
   exact,
-  holdsCond,
-  holdsItem,
   holdsOf,
   isInside,
-  isSame,
   lengthOf,
   meets,
   minus,
@@ -49,19 +49,20 @@ export type Membership = Map<string, Map<string, Matched>>;
 type View = { world: World; definitions: Definition[]; sub: string; t: number; tz: string; events: StoredEvent[] };
 
 export function membersAt(world: World, definitions: Definition[], t: number): Membership {
-  const found: Membership = new Map();
-  for (const definition of definitions) {
-    const members = new Map<string, Matched>();
-    for (const { sub } of world.subjects) {
-      if (isMember(world, definitions, definition, sub, t))
-        members.set(
-          sub,
-          definition.where ? matchedOf(definition.where, viewOf(world, definitions, definition, sub, t)) : {},
-        );
-    }
-    found.set(definition.key, members);
-  }
-  return found;
+  const members = (definition: Definition) =>
+    world.subjects.flatMap(({ sub }): [string, Matched][] => {
+      const matched = membershipOf({ world, definitions, sub, t }, definition);
+      return matched ? [[sub, matched]] : [];
+    });
+  return new Map(definitions.map((definition) => [definition.key, new Map(members(definition))]));
+}
+
+type Asked = { world: World; definitions: Definition[]; sub: string; t: number };
+
+/** Undefined: no member. */
+export function membershipOf({ world, definitions, sub, t }: Asked, definition: Definition): Matched | undefined {
+  if (!isMember(world, definitions, definition, sub, t)) return undefined;
+  return definition.where ? matchedOf(definition.where, viewOf(world, definitions, definition, sub, t)) : {};
 }
 
 function isMember(world: World, definitions: Definition[], definition: Definition, sub: string, t: number): boolean {
@@ -123,9 +124,6 @@ function viewOf(world: World, definitions: Definition[], definition: Definition,
   return { world, definitions, sub, t, tz, events: eventsOf(world, sub, purpose, t) };
 }
 
-const isLater = (a: StoredEvent, b: StoredEvent) =>
-  a.timestamp > b.timestamp || (a.timestamp === b.timestamp && a.id > b.id);
-
 // Nodes
 
 function holds(node: Node, view: View): boolean {
@@ -137,8 +135,13 @@ function holds(node: Node, view: View): boolean {
   if ('sequence' in node) return holdsSequence(node, view);
   if ('trait' in node) return holdsTrait(node, view);
   const { world, sub } = view;
-  if ('tag' in node)
-    return world.tags.some((entry) => entry.tag === node.tag && subsOf(world, sub).includes(entry.sub));
+  if ('tag' in node) {
+    const rules = world.tagRules.filter(({ tag }) => tag === node.tag);
+    return (
+      world.tags.some((entry) => entry.tag === node.tag && subsOf(world, sub).includes(entry.sub)) ||
+      rules.some(({ segment }) => isMemberOf(segment, view))
+    );
+  }
   if ('consent' in node) return hasAgreed(world, sub, node.consent);
   if ('identity' in node) {
     return world.identities.some(
@@ -148,42 +151,17 @@ function holds(node: Node, view: View): boolean {
         (node.issuer === undefined || issuer === node.issuer),
     );
   }
-  if ('segment' in node) {
-    const other = view.definitions.find(({ key }) => key === node.segment);
-    return other !== undefined && isMember(world, view.definitions, other, sub, view.t);
-  }
+  if ('segment' in node) return isMemberOf(node.segment, view);
   const drawn = createHash('md5').update(`${node.sample.salt}:${sub}`).digest('hex').slice(0, 8);
   return compare({ over: BigInt(`0x${drawn}`) * 100n, under: 2n ** 32n }, exact(node.sample.percent)) < 0;
 }
 
-// Matches
-
-const ranks = ['claimed', 'bound', 'token', 'server'];
-const oneOf = (given: string | string[], value: string) =>
-  Array.isArray(given) ? given.includes(value) : given === value;
-const isNamed = (given: string | string[], event: StoredEvent) => given === '*' || oneOf(given, event.event);
-const has = (event: StoredEvent, path: string, value: Json) => reach(path, event).some((own) => isSame(own, value));
-
-/** The matches among the events that can be seen. */
-function select(match: Match, seen: StoredEvent[]): StoredEvent[] {
-  return seen.filter((event) => {
-    const { channel, trust = 'claimed', where = [], item, unless } = match;
-    if (!isNamed(match.event, event)) return false;
-    if (channel !== undefined && !oneOf(channel, event.channel)) return false;
-    if (ranks.indexOf(event.trust) < ranks.indexOf(trust)) return false;
-    if (!where.every((cond) => holdsCond(cond, (path) => reach(path, event)))) return false;
-    if (item && !holdsItem(item, event)) return false;
-    return !(unless && seen.some((other) => isLater(other, event) && cancels(other, event, unless)));
-  });
+function isMemberOf(key: string, { world, definitions, sub, t }: View): boolean {
+  const other = definitions.find((definition) => definition.key === key);
+  return other !== undefined && isMember(world, definitions, other, sub, t);
 }
 
-function cancels(other: StoredEvent, event: StoredEvent, unless: NonNullable<Match['unless']>): boolean {
-  return (
-    isNamed(unless.event, other) &&
-    (unless.where ?? []).every((cond) => holdsCond(cond, (path) => reach(path, other))) &&
-    reach(unless.same, event).some((value) => has(other, unless.same, value))
-  );
-}
+// Events
 
 function holdsEvent(node: EventNode, { events, t, tz }: View): boolean {
   const inWindow = (event: StoredEvent) => isInside(node, event.timestamp, t, tz);
@@ -302,22 +280,19 @@ function matchedOf(node: Node, view: View): Matched {
   );
 }
 
-const typesInOrder = ['boolean', 'number', 'string'];
-
-/** By code points; of the same text a boolean before a number before a string. */
-function byText(a: Scalar, b: Scalar): number {
-  const points = (value: Scalar) => [...String(value)].map((character) => character.codePointAt(0) ?? 0);
-  const [left, right] = [points(a), points(b)];
-  const differing = left.findIndex((point, at) => point !== right[at]);
-  if (differing >= 0) return (left[differing] ?? 0) - (right[differing] ?? -1);
-  return left.length - right.length || typesInOrder.indexOf(typeof a) - typesInOrder.indexOf(typeof b);
-}
-
 // Traits
 
-function holdsTrait({ trait, op, value: named }: TraitNode, { world, sub, t, tz }: View): boolean {
+function traitOf(trait: string, { world, sub, t, events }: View): Json {
+  const worked = workedOut(trait, { world, sub, t, events });
+  if (worked !== undefined) return worked;
   const said = world.traits.filter((word) => subsOf(world, sub).includes(word.sub) && word.name === trait);
-  const value = newest(said)?.value ?? null;
+  const others = said.filter((word) => !word.isOwn);
+  return newest(others.length > 0 ? others : said)?.value ?? null;
+}
+
+function holdsTrait({ trait, op, value: named }: TraitNode, view: View): boolean {
+  const { t, tz } = view;
+  const value = traitOf(trait, view);
   const date = readDate(value, tz);
   const today = dayIn(tz, t);
   const thisPeriod = /^this_(day|week|month|quarter|year)$/.exec(String(named))?.[1] as Unit | undefined;

@@ -13,6 +13,7 @@ import { claimHeld } from '../../src/events/held.ts';
 import { takeIn } from '../../src/events/intake.ts';
 import type { Speaker } from '../../src/events/speaker.ts';
 import { createLogger } from '../../src/log.ts';
+import { declareTraits } from '../../src/profiles/declared.ts';
 import { createSeal } from '../../src/seal.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
 import { linkProof } from '../../src/subjects/link.ts';
@@ -20,20 +21,9 @@ import { mergeSubjects } from '../../src/subjects/merge.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { undoMerge } from '../../src/subjects/undo.ts';
 import { noJobs } from '../helpers/jobs.ts';
-import {
-  ages,
-  channels,
-  dates,
-  events,
-  minute,
-  numbers,
-  purposes,
-  scalars,
-  tags,
-  texts,
-  traitNames,
-} from './definitions.ts';
 import type { Fields, Json } from './oracle-world.ts';
+import { dates } from './trait-nodes.ts';
+import { ages, channels, events, minute, numbers, purposes, scalars, tags, texts, traitNames } from './vocabulary.ts';
 
 export type Tracked = {
   event: string;
@@ -53,7 +43,7 @@ export type Happening =
   | { does: 'events'; speaker: (typeof speakers)[number]; who: number; device: number; events: Tracked[] }
   | { does: 'consent'; who: number; purpose: string; granted: boolean }
   | { does: 'personalise'; who: number; on: boolean }
-  | { does: 'trait'; who: number; name: string; value: Json }
+  | { does: 'trait'; who: number; name: string; value: Json; own: boolean }
   | { does: 'tag'; who: number; tag: string; on: boolean }
   | { does: 'bind'; who: number; device: number; ago: number }
   | { does: 'appear'; who: number; as: 'phone' | 'email' | 'openid' }
@@ -75,6 +65,7 @@ const properties: Arbitrary<Fields> = fc
     {
       product_id: fc.oneof({ weight: 5, arbitrary: one<Json>(['a', 'b', 7, '7']) }, { weight: 1, arbitrary: value }),
       order_id: fc.oneof({ weight: 5, arbitrary: one<Json>([1, 2, '1']) }, { weight: 1, arbitrary: value }),
+      total: one<Json>([...numbers, '9.50', '0.1', null]),
       price: fc.oneof(
         { weight: 4, arbitrary: one<Json>([...numbers, '9.50', '0.1', '5000', '0005000.0']) },
         {
@@ -105,6 +96,7 @@ const properties: Arbitrary<Fields> = fc
   .map((fields) => fields as Fields);
 const context = fc.record(
   {
+    locale: one<Json>(['zh-CN', 'en']),
     campaign: fc.record({ source: one<Json>(['a', 'b', '7', null]) }),
     scenes: fc.array(fc.record({ id: one<Json>([1, 7, '7', 'a']) }), { maxLength: 2 }),
   },
@@ -176,7 +168,13 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
     {
       weight: 3,
       arbitrary: one(traitNames).chain((name) =>
-        fc.record({ does: is('trait'), who, name: fc.constant(name), value: traitValue[name] ?? value }),
+        fc.record({
+          does: is('trait'),
+          who,
+          name: fc.constant(name),
+          value: traitValue[name] ?? value,
+          own: one([true, false, false]),
+        }),
       ),
     },
     { weight: 2, arbitrary: fc.record({ does: is('tag'), who, tag: one<string>(tags), on: one([true, true, false]) }) },
@@ -206,7 +204,7 @@ const staff = { actor_kind: 'staff' as const, actor_id: 'somebody' };
 const servicesOf = (db: Database) => ({ db, seal, jobs: noJobs });
 let made = 0;
 
-export async function newGroup(db: Database): Promise<Group> {
+export async function newGroup(db: Database, now: Date): Promise<Group> {
   const name = `g${++made}`;
   const subs: string[] = [];
   for (let n = 0; n < groupSize; n++) {
@@ -216,6 +214,7 @@ export async function newGroup(db: Database): Promise<Group> {
       create: true,
       context: { channel: 'website' },
     });
+    await db('subjects').where({ id: sub }).update({ created_at: now });
     subs.push(sub);
   }
   return { name, subs, merges: [] };
@@ -251,16 +250,7 @@ async function act(db: Database, group: Group, happening: Happening, now: Date):
         channel: 'website',
       });
     case 'trait':
-      return db('profile_traits')
-        .insert({
-          subject_id: subOf(happening.who),
-          name: happening.name,
-          value: JSON.stringify(happening.value),
-          at: db.raw('clock_timestamp()'),
-          source: 'staff:somebody',
-        })
-        .onConflict(['subject_id', 'name'])
-        .merge();
+      return say(db, subOf(happening.who), happening, now);
     case 'tag': {
       const row = { subject_id: subOf(happening.who), tag: happening.tag };
       if (!happening.on) return db('profile_tags').where(row).delete();
@@ -326,6 +316,13 @@ function identityOf(group: Group, { who: at, as }: Happening & { does: 'appear' 
   return { kind: 'wechat_openid' as const, issuer: 'wx2', external_id: `${group.name}-${at}` };
 }
 
+/** The person says it by a token, or staff. */
+async function say(db: Database, sub: string, { name, value: said, own }: Happening & { does: 'trait' }, now: Date) {
+  const traits = { [name]: said };
+  if (own) return takeItems(db, speakerOf('token', sub), [{ type: 'identify', traits }], now);
+  return db.transaction((trx) => declareTraits(trx, { clock: { now: () => now } }, { sub, traits, source: 'staff:x' }));
+}
+
 /** Bindings are made by the clock of the database: theirs is moved to it and back, so that a run is the same whenever it is made. */
 async function bind(db: Database, subject_id: string, anonymous_id: string, at: Date, now: Date): Promise<void> {
   await db.transaction(async (trx: Knex.Transaction) => {
@@ -353,12 +350,7 @@ const sources: Record<(typeof speakers)[number], number> = {
   'server by device': 3,
 };
 
-async function track(
-  db: Database,
-  group: Group,
-  { speaker, who: at, device, events: given }: Happening & { does: 'events' },
-  now: Date,
-) {
+function speakerOf(speaker: (typeof speakers)[number], sub: string): Speaker {
   const source = {
     source_id: sources[speaker],
     catalogue: (speaker === 'token' ? { order_paid: 'token' } : {}) as CatalogueOverride,
@@ -367,12 +359,16 @@ async function track(
     events_per_minute: 100_000,
     declared_consents: [],
   };
-  const speaking: Speaker =
-    speaker === 'token'
-      ? { kind: 'token', sub: group.subs[at] ?? '', ...source }
-      : speaker === 'client'
-        ? { kind: 'client', client_ids: [], ...source }
-        : { kind: 'server', ...source };
+  if (speaker === 'token') return { kind: 'token', sub, ...source };
+  return speaker === 'client' ? { kind: 'client', client_ids: [], ...source } : { kind: 'server', ...source };
+}
+
+async function track(
+  db: Database,
+  group: Group,
+  { speaker, who: at, device, events: given }: Happening & { does: 'events' },
+  now: Date,
+) {
   const names = {
     token: { anonymousId: deviceOf(group, device) },
     client: { anonymousId: deviceOf(group, device) },
@@ -400,6 +396,10 @@ async function track(
       consent: { categoryPreferences: Object.fromEntries(agreed.map((purpose) => [purpose, true])) },
     },
   }));
+  await takeItems(db, speakerOf(speaker, group.subs[at] ?? ''), items, now);
+}
+
+async function takeItems(db: Database, speaker: Speaker, items: unknown[], now: Date): Promise<void> {
   const clock = { now: () => now };
   const services = {
     db,
@@ -411,6 +411,6 @@ async function track(
     readCatalogue: catalogueReader({ db, clock }),
   };
   const batch = { items, type: undefined, sentAt: undefined, context: undefined };
-  const rejected = await takeIn(services, speaking, batch, { userAgent: '', ownHost: '' });
+  const rejected = await takeIn(services, speaker, batch, { userAgent: '', ownHost: '' });
   if (rejected.length) throw new Error(`refused: ${JSON.stringify(rejected)}`);
 }

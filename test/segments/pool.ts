@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import type { Database } from '../../src/database.ts';
 import { readPeople } from '../../src/segments/people.ts';
 import type { Person } from '../../src/segments/person.ts';
-import { base } from './definitions.ts';
 import type { World } from './oracle-world.ts';
 import { type Group, happen, happenings, knownOf, newGroup } from './people.ts';
 import { readWorld } from './stored.ts';
+import { base } from './vocabulary.ts';
 
 export type Known = { world: World; people: Person[] };
 
@@ -15,7 +15,7 @@ export async function makeGroups(db: Database, seed: number, count: number): Pro
   let now = base - 60_000;
   const groups: Group[] = [];
   for (const history of fc.sample(long, { seed, numRuns: count })) {
-    const group = await newGroup(db);
+    const group = await newGroup(db, new Date(now));
     groups.push(group);
     for (const happening of history) {
       now += 10;

@@ -15,7 +15,7 @@ export async function readWorld(db: Knex, only?: { subs: string[]; devices: stri
     versions: Object.fromEntries(
       Object.keys(purposes).map((name) => [name, currentVersion(name as keyof typeof purposes)]),
     ),
-    subjects: await all('select id as sub, status from subjects', 'id'),
+    subjects: await all(`select id as sub, status, ${ms('created_at', 'createdAt')} from subjects`, 'id'),
     aliases: await all('select absorbed_id as absorbed, survivor_id as survivor from subject_aliases', 'survivor_id'),
     consents: await all(
       `select id, subject_id as sub, purpose, version, is_granted as "isGranted", ${ms('at', 'at')} from consents`,
@@ -27,10 +27,13 @@ export async function readWorld(db: Knex, only?: { subs: string[]; devices: stri
     ),
     identities: await all('select subject_id as sub, kind, issuer from identities', 'subject_id'),
     traits: await all(
-      `select subject_id::text as id, subject_id as sub, name, value, ${ms('at', 'at')} from profile_traits`,
+      `select id, subject_id as sub, name, value, ${ms('at', 'at')}, source = 'self' as "isOwn" from profile_traits`,
       'subject_id',
     ),
+    workings: (await db.raw('select name, definition, tz from trait_definitions')).rows,
+    rfm: (await db('rfm_settings').first('settings'))?.settings ?? null,
     tags: await all('select subject_id as sub, tag from profile_tags', 'subject_id'),
+    tagRules: (await db.raw('select tag, segment_key as segment from tag_rules')).rows,
     lists: await all(
       'select s.key as segment, l.subject_id as sub from segment_list l join segments s on s.id = l.segment_id',
       'l.subject_id',
