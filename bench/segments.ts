@@ -30,6 +30,9 @@ const segments = 200;
 const rate = 300;
 const seconds = 30;
 
+/** An hour of silence looks like a hang. */
+const say = (what: string) => console.error(`segments: ${what}, ${Math.round(performance.now() / 1000)} s`);
+
 const log = createLogger({ level: 'error' });
 const seal = createSeal('a secret for the bench, of more than 32 characters');
 
@@ -45,12 +48,17 @@ export async function run(): Promise<BenchResult[]> {
     const sizes = [events / 10, events];
     const found: { live: Live; backfills: Backfill[]; build: { median: number; slowest: number } }[] = [];
     for (const [n, size] of sizes.entries()) {
+      say(`filling in events up to ${size}`);
       await fillEvents(db, { first: n ? (sizes[n - 1] ?? 0) + 1 : 1, last: size, people });
+      say('evaluating for everybody against SQL by hand');
       const backfills = await backfill(db);
+      say(`building ${segments} segments`);
       const build = n ? await rebuild(db) : await define(db);
       await db.raw('vacuum analyze');
+      say(`${rate} events a second for ${seconds} s`);
       found.push({ live: await live(db, url), backfills, build });
     }
+    say('idle');
     const idleWith = await idle(db, url);
     const [small, large] = found;
     if (!small || !large) throw new Error('nothing was measured');
