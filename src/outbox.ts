@@ -12,8 +12,11 @@ export type OutboxMessage = {
   payload: Record<string, unknown>;
 };
 
+/** As one parameter: a statement has 65,535 at most, and a round of segments may have more to tell. */
 export async function publish(trx: Knex.Transaction, ...messages: OutboxMessage[]): Promise<void> {
-  await trx('outbox').insert(
-    messages.map(({ payload, ...message }) => ({ ...message, payload: JSON.stringify(payload) })),
+  await trx.raw(
+    `insert into outbox (topic, subject_id, payload)
+     select topic, subject_id, payload from json_to_recordset(?::json) as r (topic text, subject_id uuid, payload jsonb)`,
+    [JSON.stringify(messages)],
   );
 }

@@ -58,10 +58,15 @@ export type Change = {
   matched: Matched | null;
 };
 
+/** As one parameter: five hundred people who each enter twenty segments would be more of them than a statement can have. */
 export async function insertChanges(trx: Knex, changes: Change[]): Promise<void> {
   if (!changes.length) return;
-  await trx('segment_changes').insert(
-    changes.map((change) => ({ ...change, matched: change.matched && JSON.stringify(change.matched) })),
+  await trx.raw(
+    `insert into segment_changes (segment_id, subject_id, version, change, reason, at, matched)
+     select segment_id, subject_id, version, change, reason, at, matched
+       from json_to_recordset(?::json) as r (segment_id integer, subject_id uuid, version integer, change text, reason text,
+                                             at timestamptz, matched jsonb)`,
+    [JSON.stringify(changes)],
   );
 }
 

@@ -180,6 +180,27 @@ describe('a segment', () => {
     expect(await members('renewed')).toEqual([]);
   });
 
+  it('is one of twenty that five hundred people enter at once: more values than one statement has parameters', async () => {
+    const keys = Array.from({ length: 20 }, (_, n) => `crowd-${n}`);
+    for (const key of keys) await create({ key, purpose: 'marketing', where: { sample: { percent: 100, salt: key } } });
+    const { rows } = await db.raw(
+      'insert into subjects (id) select uuid_v7() from generate_series(1, 500) returning id',
+    );
+    await settle();
+    await db('consents').insert(
+      rows.map(({ id }: { id: string }) => ({
+        subject_id: id,
+        purpose: 'marketing',
+        version: '1',
+        is_granted: true,
+        channel: 'website',
+      })),
+    );
+    await settle();
+    for (const key of keys) expect(await sizeOf(key)).toBe(500);
+    for (const key of keys) await db.transaction((trx) => archiveSegment(trx, world.services, key));
+  });
+
   it('is paused while it is being built, and loses nobody without a word', async () => {
     const sub = await addSubject(db);
     await does(sub, 'catalogue_opened');
