@@ -87,8 +87,9 @@ describe(`requests drawn from the seed ${seed} for ${seconds} s`, () => {
     const count = answered.get(name) ?? { well: 0, refused: 0 };
     answered.set(name, count);
     if (typeof answer === 'string') {
-      // A body beyond the limit is answered before it was read, and the connection closed under it.
-      const isLarge = (request.body?.length ?? 0) > 100_000 && /ECONNRESET|EPIPE/.test(answer);
+      // What is beyond the limit is answered before it was read, and the connection closed under it; a head has 16 KB.
+      const head = request.path.length + JSON.stringify(request.headers ?? {}).length;
+      const isLarge = ((request.body?.length ?? 0) > 100_000 || head > 16_000) && /ECONNRESET|EPIPE/.test(answer);
       if (!isLarge) complaints.push(`${told} → no answer: ${answer}`);
       return;
     }
