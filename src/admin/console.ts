@@ -9,7 +9,7 @@
 import type Router from '@koa/router';
 import { type AppError, fail } from '../errors.ts';
 import { readForm } from '../http/body.ts';
-import { formatTime, type Language, type Translate } from '../http/i18n.ts';
+import { formatNumber, formatTime, type Language, type Translate } from '../http/i18n.ts';
 import { type Context, type Middleware, type RequestState, toAppError } from '../http/server.ts';
 import type { Actor } from '../subjects/actor.ts';
 import type { AdminDependencies } from './dependencies.ts';
@@ -130,7 +130,6 @@ function requestOf(
     new Intl.DateTimeFormat(language, { month: 'short', day: 'numeric', timeZone: 'Asia/Shanghai' }).format(at);
   const clock = (at: Date) =>
     new Intl.DateTimeFormat(language, { timeStyle: 'medium', hourCycle: 'h23', timeZone: 'Asia/Shanghai' }).format(at);
-  const number = (value: number) => new Intl.NumberFormat('en').format(value);
   const why = (reason: string) => reasonInWords(reason, t) ?? reason;
   return {
     ctx,
@@ -149,7 +148,7 @@ function requestOf(
         when,
         day,
         clock,
-        number,
+        number: formatNumber,
         why,
         short: shortId,
         typed: form,

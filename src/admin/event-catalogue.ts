@@ -15,6 +15,7 @@ import { weeklyCounts } from '../events/weekly-counts.ts';
 import type { Translate } from '../http/i18n.ts';
 import type { AdminRequest, AdminRoute, Fields } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
+import { titleIn } from './titles.ts';
 
 async function catalogue(deps: AdminDependencies, { query, show, language }: AdminRequest): Promise<void> {
   const [own, counts] = await Promise.all([readDefinitions(deps.db), weeklyCounts(deps.db)]);
@@ -24,7 +25,7 @@ async function catalogue(deps: AdminDependencies, { query, show, language }: Adm
     definitions: definitions
       .map((definition) => ({
         ...definition,
-        title: definition.title[language] ?? definition.title['zh-CN'] ?? definition.name,
+        title: titleIn(definition.title, language) ?? definition.name,
         fields: Object.entries(definition.properties),
         n: counts?.get(definition.name) ?? 0,
       }))

@@ -2,15 +2,15 @@
  * What trackers send: events as they arrive, for whoever has just put one in and looks whether it works. The page is read again every few
  * seconds by a script, and by its reader without one. What a name means is event-catalogue.ts.
  */
-import type { Catalogue } from '../events/catalogue.ts';
 import { type FeedItem, readFeed } from '../events/feed.ts';
 import { maskedText } from '../events/personal.ts';
 import { listSources } from '../events/write-keys.ts';
-import type { Language, Translate } from '../http/i18n.ts';
+import type { Translate } from '../http/i18n.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { fieldsOf } from './lines.ts';
 import { readPerson } from './person.ts';
+import { readTitles, type Titles } from './titles.ts';
 
 const shown = 50;
 /** Among so many of the newest is looked for what a filter asks. */
@@ -39,10 +39,11 @@ async function debuggerPage(deps: AdminDependencies, request: AdminRequest): Pro
       outcome: asked.outcome === 'refused' ? 'refused' : undefined,
     },
   );
+  const titles = await readTitles(deps, language);
   const whose = await subsOf(deps, asked.person);
   const wanted = data.filter((item) => isOfEvent(item, asked.event) && isOfPerson(item, whose)).slice(0, shown);
   show('admin/events', {
-    items: wanted.map((item) => feedLine(item, { language, t, catalogue })),
+    items: wanted.map((item) => feedLine(item, t, titles)),
     sources: sources.map(({ id, name }) => ({ id: String(id), name })),
     asked,
     isFiltered,
@@ -71,9 +72,7 @@ function isOfPerson(item: FeedItem, whose: Set<string> | undefined): boolean {
   return [item.recorded_sub, item.anonymous_id, item.claimed_user_id].some((id) => id !== null && whose.has(id));
 }
 
-type Readers = { language: Language; t: Translate; catalogue: Catalogue };
-
-function feedLine(item: FeedItem, { language, t, catalogue }: Readers) {
+function feedLine(item: FeedItem, t: Translate, titles: Titles) {
   const { id, outcome, received_at, message_id } = item;
   const common = { id, outcome, received_at, message_id, source: item.source.name || String(item.source.id) };
   if (item.outcome === 'refused') {
@@ -90,9 +89,10 @@ function feedLine(item: FeedItem, { language, t, catalogue }: Readers) {
   const { event, original_event, channel, trust, counts, least_trust, consents, recorded_sub, timestamp, type } = item;
   return {
     ...common,
-    title: catalogue.definitions.get(event)?.title[language] ?? event,
+    title: titles.ofEvent(event),
     ...{ event, original_event, channel, trust, counts, least_trust, consents, recorded_sub, timestamp, type },
     anonymous_id: item.anonymous_id,
+    whose: recorded_sub ?? item.anonymous_id,
     claimed: item.claimed_user_id,
     properties: masked(item.properties),
     context: masked(item.context),

@@ -1,15 +1,11 @@
 /** Rows of the long lists, events, the record and members, cut to what a line can hold. Everything in them was written by others. */
 import type { AuditRow } from '../audit/audit.ts';
-import { builtin } from '../events/builtin-catalogue.ts';
 import type { EventItem } from '../events/timeline.ts';
-import type { Language, Translate } from '../http/i18n.ts';
+import type { Translate } from '../http/i18n.ts';
 import type { Member } from '../segments/membership.ts';
+import type { Titles } from './titles.ts';
 
-const titles = new Map(builtin.map(({ name, title }) => [name, title]));
 const most = { fields: 40, characters: 300 };
-
-/** What an event is called; a name that we have no words for stands for itself. */
-export const titleOf = (event: string, language: Language) => titles.get(event)?.[language] ?? event;
 
 export const plain = (value: unknown) =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, most.characters);
@@ -19,10 +15,10 @@ export function fieldsOf(values: Record<string, unknown>): { name: string; value
   return fields.map(([name, value]) => ({ name: name.slice(0, 100), value: plain(value) }));
 }
 
-export function eventLine(event: EventItem, sub: string, language: Language) {
+export function eventLine(event: EventItem, sub: string, titles: Titles) {
   return {
     ...event,
-    title: titleOf(event.event, language),
+    title: titles.ofEvent(event.event),
     /** Recorded under another sub than the one that stands: where it came from in a merge. */
     origin: event.recorded_sub !== sub ? event.recorded_sub : null,
     fields: fieldsOf(event.properties),

@@ -18,6 +18,7 @@ import { briefOf, colleaguesIn, idOrNone, readPerson, shownIdentities } from './
 import { profilePage, tagRoutes } from './person-profile.ts';
 import { endSessionsOf } from './sessions.ts';
 import { roleOf } from './staff.ts';
+import { readTitles } from './titles.ts';
 import { assertMayTouch } from './touch.ts';
 
 const pageSize = 50;
@@ -85,7 +86,8 @@ const pages: AdminRoute[] = [
   personPage('sessions', '/sessions', (deps, _request, person) => signedIn(deps, person)),
   personPage('events', '/events', async (deps, { query, language }, { sub }) => {
     const page = await timeline(deps.db, sub, { limit: pageSize, ...(query.cursor && { cursor: query.cursor }) });
-    return { events: page.data.map((event) => eventLine(event, sub, language)), next: page.next_cursor };
+    const titles = await readTitles(deps, language);
+    return { events: page.data.map((event) => eventLine(event, sub, titles)), next: page.next_cursor };
   }),
   personPage('profile', '/profile', (deps, { language }, { sub }) => profilePage(deps, sub, language)),
   personPage('segments', '/segments', async (deps, _request, { sub }) => {

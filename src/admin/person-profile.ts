@@ -1,22 +1,24 @@
 /** What is known of a person beyond who they are: traits, what is worked out, tags that colleagues give, where they came from. */
 import { recordAudit } from '../audit/audit.ts';
 import { maskedText } from '../events/personal.ts';
-import type { Language } from '../http/i18n.ts';
+import { formatNumber, type Language } from '../http/i18n.ts';
 import { personProfile } from '../profiles/person.ts';
 import { tagPerson, untagPerson } from '../profiles/tags.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
-import { plain, titleOf } from './lines.ts';
+import { plain } from './lines.ts';
 import { readPerson } from './person.ts';
+import { readTitles } from './titles.ts';
 
 const moment = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 export async function profilePage(deps: AdminDependencies, sub: string, language: Language) {
+  const titles = await readTitles(deps, language);
   const { traits, computed, tags, touches, rfm, channels } = await personProfile(deps, sub);
   return {
     traits: traits.map(({ value, source, ...trait }) => ({
       ...trait,
-      value: maskedText(plain(value)),
+      value: shownValue(value),
       said_by: source.split(':')[0],
     })),
     computed: computed
@@ -25,7 +27,7 @@ export async function profilePage(deps: AdminDependencies, sub: string, language
       .map(({ name, title, value }) => ({
         name,
         title: title[language],
-        value: maskedText(plain(value)),
+        value: shownValue(value),
         at: typeof value === 'string' && moment.test(value) ? new Date(value) : undefined,
       })),
     tags: tags.map(({ tag, source, at }) => ({ tag, at, rule: /^rule:(.+)$/.exec(source)?.[1] })),
@@ -43,9 +45,14 @@ export async function profilePage(deps: AdminDependencies, sub: string, language
       events: Object.entries(counts)
         .sort(([, a], [, b]) => b - a)
         .slice(0, 12)
-        .map(([event, n]) => ({ title: titleOf(event, language), n })),
+        .map(([event, n]) => ({ title: titles.ofEvent(event), n })),
     })),
   };
+}
+
+/** Numbers as one reads them; text that may hold a phone number all the same is masked. */
+function shownValue(value: unknown): string {
+  return typeof value === 'number' ? formatNumber(value) : maskedText(plain(value));
 }
 
 /** By a form: a tag given, or taken away. One that a rule gives stays. */

@@ -6,9 +6,8 @@ import { recordAudit } from '../audit/audit.ts';
 import type { Fault } from '../behaviour/faults.ts';
 import { measure } from '../behaviour/measure.ts';
 import { AppError } from '../errors.ts';
-import { builtin } from '../events/builtin-catalogue.ts';
 import { isRecord } from '../events/storable.ts';
-import { systemTraits } from '../profiles/system-traits.ts';
+import { readWorkings } from '../profiles/computed.ts';
 import { segmentPurposes, sentenceOf } from '../segments/parse.ts';
 import { previewSegment } from '../segments/preview.ts';
 import {
@@ -17,16 +16,17 @@ import {
   createSegment,
   editSegment,
   segmentDetail,
-  segmentPage,
+  segmentNames,
 } from '../segments/segment.ts';
 import { templates } from '../segments/templates.ts';
 import type { AdminRequest, AdminRoute, Fields } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { briefOf } from './person.ts';
 import { type Draft, draftOf, emptyDraft, jsonOf } from './segment-draft.ts';
-import { changed, readDraft, shownNode } from './segment-form.ts';
+import { changed, faultsOf, readDraft, type ShownNode, shownNode, units } from './segment-form.ts';
 import { segmentServices, wordsFor } from './segment-services.ts';
-import { sentenceIn } from './segment-words.ts';
+import { propertyTitle, rangeInWords, sentenceIn } from './segment-words.ts';
+import { titleIn } from './titles.ts';
 
 type Head = { key: string; name: string; purpose: string; tz: string };
 
@@ -36,6 +36,18 @@ type Work = { head: Head; kind: 'rule' | 'list' } & ({ as: 'form'; draft: Draft 
 /** What is wrong, by the path in the definition. */
 type Found = { faults: Fault[]; sentences: Record<string, string> };
 const nothing: Found = { faults: [], sentences: {} };
+
+/** What companies usually say of people; templates ask for some of it. */
+const usualTraits = [
+  'birthday',
+  'city',
+  'gender',
+  'member_level',
+  'points_balance',
+  'points_expire_at',
+  'created_at',
+  'last_sign_in_at',
+];
 
 const headNames = ['key', 'name', 'purpose', 'tz'] as const;
 
@@ -122,35 +134,51 @@ type Shown = { found?: Found; counted?: Counted | undefined; key: string | undef
 
 async function showBuilder(deps: AdminDependencies, request: AdminRequest, work: Work, shown: Shown): Promise<void> {
   const { found = nothing, counted, key } = shown;
-  const names = await segmentPage(deps.db, { after: undefined, limit: 200 });
-  const isForm = work.as === 'form';
+  const names = await segmentNames(deps.db);
+  const definitions = [...(await deps.readCatalogue()).definitions.values()];
+  const { traits } = await readWorkings(deps.db);
+  const root = work.as === 'form' && work.kind === 'rule' ? shownNode(work.draft, found.faults) : undefined;
   request.show('admin/segment-builder', {
     work,
     edited: key,
     purposes: segmentPurposes,
-    root: isForm && work.kind === 'rule' ? shownNode(work.draft, found.faults) : undefined,
+    root,
+    units,
     sentences: found.sentences,
     sentenceOfFault: (fault: Fault) => sentenceOf(fault, request.t),
-    /** Of the whole and of what stands beside `where`; as JSON all of them. */
-    lines: Object.entries(found.sentences).filter(([path]) => !isForm || path === '' || !isShown(path)),
+    lines: faultLines(work, found, root),
     counted,
-    events: builtin.map(({ name, title }) => ({ name, title: title[request.language] })),
-    properties: [...new Set(builtin.flatMap(({ properties }) => Object.keys(properties)))].sort(),
-    traits: [
-      ...systemTraits.map(({ name, title }) => ({ name, title: title[request.language] })),
-      ...['birthday', 'points_balance', 'points_expire_at'].map((name) => ({ name, title: '' })),
-    ],
-    segments: names.filter((other) => other.key !== key).map(({ key: name, name: title }) => ({ name, title })),
-    saying: isForm && work.kind === 'rule' && counted ? sayingOf(request, work.draft) : undefined,
+    known: {
+      events: definitions.map(({ name, title }) => ({ name, title: titleIn(title, request.language) ?? '' })),
+      properties: [...new Set(definitions.flatMap(({ properties }) => Object.keys(properties)))]
+        .sort()
+        .map((name) => ({ name, title: propertyTitle(request.t, name) })),
+      traits: [
+        ...[...traits.values()].map(({ name, title }) => ({ name, title: title[request.language] })),
+        ...usualTraits.map((name) => ({ name, title: request.t(`admin.trait.${name}`) })),
+      ],
+      segments: [...names].filter(([name]) => name !== key).map(([name, title]) => ({ name, title })),
+      anniversaries: ['this_day', 'this_week', 'this_month', '7d', '30d'].map((name) => ({
+        name,
+        title: rangeInWords(request.t, name),
+      })),
+    },
+    saying: root && counted && work.as === 'form' ? await sayingOf(deps, request, work.draft) : undefined,
   });
 }
 
-/** At a field or a node of the form. */
-const isShown = (path: string) => /^(?:where|key|name|purpose|tz)\b/.test(path);
+/** Every fault with where it is on the page: a field, a node, or nowhere when it is of the whole or of JSON. */
+function faultLines({ as }: Work, { faults, sentences }: Found, root: ShownNode | undefined) {
+  const places = new Map((root ? faultsOf(root) : []).map(({ id, fault }) => [fault, id]));
+  return Object.entries(sentences).map(([path, sentence]) => {
+    const place = places.get(faults.find((fault) => fault.path === path) as Fault);
+    return { path, sentence, id: as === 'form' ? (place ?? headNames.find((name) => name === path)) : undefined };
+  });
+}
 
 /** Only of what was counted, so of what has no fault. */
-function sayingOf(request: AdminRequest, draft: Draft): string {
-  return sentenceIn(wordsFor(request), jsonOf(draft) as Parameters<typeof sentenceIn>[1]);
+async function sayingOf(deps: AdminDependencies, request: AdminRequest, draft: Draft): Promise<string> {
+  return sentenceIn(await wordsFor(deps, request), jsonOf(draft) as Parameters<typeof sentenceIn>[1]);
 }
 
 async function open(deps: AdminDependencies, request: AdminRequest): Promise<void> {
@@ -238,7 +266,7 @@ async function preview(deps: AdminDependencies, request: AdminRequest): Promise<
   const found = await check(deps, request, work);
   const isRight = !Object.keys(found.sentences).length;
   const counted = isRight ? await count(deps, request, work) : undefined;
-  const saying = isRight && work.as === 'form' ? sayingOf(request, work.draft) : undefined;
+  const saying = isRight && work.as === 'form' ? await sayingOf(deps, request, work.draft) : undefined;
   request.show('admin/segment-count', { counted, saying, isRight, faults: Object.keys(found.sentences).length });
 }
 

@@ -2,7 +2,7 @@
 import type { Node } from '../segments/definition.ts';
 import type { ExplainedNode } from '../segments/explain.ts';
 import { plain } from './lines.ts';
-import { comparisonInWords, type Phrase, phraseOf, type Words } from './segment-words.ts';
+import { comparisonInWords, type Phrase, phraseOf, propertyTitle, sentenceIn, type Words } from './segment-words.ts';
 
 export type ExplainedPhrase = {
   text: string;
@@ -12,36 +12,60 @@ export type ExplainedPhrase = {
   found: string | undefined;
   wanted: string | undefined;
   events: { id: string; at: Date; title: string; channel: string }[];
-  /** Of a condition on one value: the nearest values, each with the numbers found for it. */
-  candidates: { value: string; holds: boolean; observed: string[] }[];
+  /** Of a condition on one value: the nearest values, each with what its parts found. */
+  values: Values | undefined;
   steps: Phrase[];
   parts: ExplainedPhrase[];
 };
 
+type Values = {
+  title: string;
+  asked: string[];
+  rows: { value: string; holds: boolean; found: { holds: boolean; observed: string }[] }[];
+};
+
 export function explanationTree(explained: ExplainedNode, words: Words): ExplainedPhrase {
-  const { node, code, holds, due_at: dueAt, observed, wanted, events = [], candidates = [], parts = [] } = explained;
+  const { node, code, holds, due_at: dueAt, observed, wanted, events = [], parts = [] } = explained;
   const phrase = node ? phraseOf(words, node) : { text: words.t(`admin.says.${code}`), parts: [] };
+  const values = valuesIn(explained, words);
   return {
     text: phrase.text,
     holds,
     dueAt,
-    found: observed === undefined || observed === null ? undefined : plain(observed),
+    // Of a condition on one value the table says it.
+    found: observed === undefined || observed === null || values ? undefined : foundIn(words, observed),
     wanted: wanted && isCounted(node) ? comparisonInWords(words, wanted) : undefined,
     events: events.map(({ id, timestamp, event, channel }) => ({
       id,
       at: timestamp,
-      title: words.titleOf(event),
+      title: words.titles.ofEvent(event),
       channel,
     })),
-    candidates: candidates.map(({ value, holds: isMet, members }) => ({
-      value: plain(value),
-      holds: isMet,
-      observed: members.map(({ observed: number }) => plain(number ?? '—')),
-    })),
-    steps: phrase.parts,
+    values,
+    // What each of them found stands in the table.
+    steps: values ? [] : phrase.parts,
     parts: parts.map((part) => explanationTree(part, words)),
   };
 }
+
+function valuesIn({ node, candidates }: ExplainedNode, words: Words): Values | undefined {
+  if (!node || !('per' in node) || !candidates) return undefined;
+  return {
+    title: propertyTitle(words.t, node.per),
+    asked: node.all.map((part) => sentenceIn(words, part as Node)),
+    rows: candidates.map(({ value, holds, members }) => ({
+      value: plain(value),
+      holds,
+      found: members.map((member) => ({
+        holds: member.holds,
+        observed: member.observed === null ? '—' : foundIn(words, member.observed),
+      })),
+    })),
+  };
+}
+
+const foundIn = ({ number }: Words, observed: unknown) =>
+  typeof observed === 'number' ? number(observed) : plain(observed);
 
 /** The first or the last event is not compared with a number. */
 const isCounted = (node: Node | undefined) => node !== undefined && !('first' in node) && !('last' in node);

@@ -19,6 +19,7 @@ import {
   partKinds,
 } from './segment-draft.ts';
 
+export const units: readonly string[] = ['m', 'h', 'd', 'w'];
 const kinds: readonly string[] = [...nodeKinds, ...partKinds];
 /** Deeper than any definition may be, so that the parser is who says so; and no deeper, whatever is posted (threat E4). */
 const deepest = 16;
@@ -31,7 +32,7 @@ export function readDraft(form: Fields, id = 'n', level = 0): Draft | undefined 
   const values: Draft['values'] = {};
   for (const { name } of controls(kind as DraftKind, undefined)) {
     const text = form[`${id}:${name}`];
-    if (text !== undefined) values[name] = text;
+    if (text !== undefined) values[name] = withUnit(text, form[`${id}:${name}:unit`]);
   }
   const parts: Draft[] = [];
   for (let at = 0; at < mostParts; at++) {
@@ -40,6 +41,11 @@ export function readDraft(form: Fields, id = 'n', level = 0): Draft | undefined 
     parts.push(part);
   }
   return { kind: kind as DraftKind, values, parts };
+}
+
+/** Of a length of time the unit is chosen beside the number; who writes `30d` has said it. */
+function withUnit(text: string, unit: string | undefined): string {
+  return unit !== undefined && units.includes(unit) && /^\s*\d+\s*$/.test(text) ? `${text.trim()}${unit}` : text;
 }
 
 /** `add n.0`, `remove n.0.1`, `up n.1`, `wrap n`: what a button asks for. @param form has, beside `add`, what is to be added */
@@ -69,12 +75,12 @@ function at(node: Draft, [next, ...way]: number[], change: (node: Draft) => Draf
 
 export type Control = {
   name: string;
-  type: 'text' | 'number' | 'select' | 'area';
+  type: 'text' | 'number' | 'select' | 'area' | 'length';
   /** Of a select: values; `words` is where their words are in the locale files. */
   options?: readonly string[];
   words?: string;
   /** What is known, to choose from while typing. */
-  list?: 'events' | 'properties' | 'traits' | 'segments' | 'times';
+  list?: 'events' | 'properties' | 'traits' | 'segments' | 'anniversaries';
   /** Other fields come and go with its value. */
   shapes?: true;
 };
@@ -87,8 +93,10 @@ const select = (name: string, options: readonly string[], more: Partial<Control>
   ...more,
 });
 const text = (name: string, list?: Control['list']): Control => ({ name, type: 'text', ...(list && { list }) });
+/** A length of time: a number and its unit. */
+const length = (name: string): Control => ({ name, type: 'length' });
 
-const channels = ['', 'website', 'miniprogram', 'app', 'server', 'wechat'];
+const channels = ['', 'website', 'miniprogram', 'official_account', 'app', 'store', 'wecom', 'server'];
 const match = [text('event', 'events'), select('channel', channels, { words: 'admin.channel' })];
 const rarer = [
   select('trust', ['', ...trusts], { words: 'admin.trust' }),
@@ -104,8 +112,8 @@ function controls(kind: DraftKind, values: Draft['values'] | undefined): Control
   const { window = '', aggregate = '', op = '' } = values ?? {};
   const windows = [
     select('window', ['', 'within', 'calendar', 'between', 'range'], { shapes: true }),
-    ...when(window === 'within', text('within', 'times')),
-    ...when(window === 'between', text('from', 'times'), text('to', 'times')),
+    ...when(window === 'within', length('within')),
+    ...when(window === 'between', length('from'), length('to')),
     ...when(window === 'calendar', select('unit', calendarUnits), text('offset')),
     ...when(window === 'range', text('after'), text('before')),
   ];
@@ -126,11 +134,11 @@ function controls(kind: DraftKind, values: Draft['values'] | undefined): Control
         ...rarer,
       ];
     case 'sequence':
-      return [text('in', 'times'), text('same', 'properties'), ...windows];
+      return [length('in'), text('same', 'properties'), ...windows];
     case 'step':
       return [...match, ...rarer];
     case 'no':
-      return [...match, text('for', 'times'), ...rarer];
+      return [...match, length('for'), ...rarer];
     case 'where':
     case 'item':
       return [
@@ -143,7 +151,7 @@ function controls(kind: DraftKind, values: Draft['values'] | undefined): Control
       return [
         text('trait', 'traits'),
         select('op', ops, { words: 'admin.builder.operator', shapes: true }),
-        ...when(isOpen, text('value')),
+        ...when(isOpen, comparedWith(op)),
       ];
     }
     case 'per':
@@ -165,6 +173,11 @@ function controls(kind: DraftKind, values: Draft['values'] | undefined): Control
   }
 }
 
+function comparedWith(op: string): Control {
+  if (op === 'in_last' || op === 'in_next') return length('value');
+  return text('value', op === 'anniversary_in' ? 'anniversaries' : undefined);
+}
+
 /** Fields of a node that most leave empty, behind a fold. */
 const foldable = new Set([
   'trust',
@@ -177,14 +190,21 @@ const foldable = new Set([
   'issuer',
 ]);
 
-export type ShownControl = Control & { id: string; value: string };
+export type ShownControl = Control & {
+  id: string;
+  value: string;
+  /** Of a length of time; its number is the value. */
+  unit?: string;
+  fault?: Fault;
+};
 export type ShownNode = {
   id: string;
   kind: DraftKind;
   controls: ShownControl[];
   folded: ShownControl[];
   isFoldOpen: boolean;
-  faults: { field: string; fault: Fault }[];
+  /** Of the node itself, or of what no field of it shows. */
+  faults: Fault[];
   parts: ShownNode[];
   /** What can be put into it. */
   addable: readonly DraftKind[];
@@ -208,8 +228,9 @@ export function shownNode(draft: Draft, faults: Fault[], id = 'n', path = 'where
   const ways = waysOf(draft, path);
   const parts = draft.parts.map((part, index) => shownNode(part, within, `${id}.${index}`, ways[index] ?? path));
   const own = within.filter((fault) => !ways.some((way) => isAt(fault.path, way)));
-  const shown = controls(kind, values).map(
-    (control): ShownControl => ({ ...control, id: `${id}:${control.name}`, value: values[control.name] ?? '' }),
+  const ofField = (name: string) => own.find((fault) => fieldOf(fault, path) === name);
+  const shown = controls(kind, values).map((control) =>
+    shownControl(control, { id, values, fault: ofField(control.name) }),
   );
   const folded = shown.filter(({ name }) => foldable.has(name));
   const isFull = kind === 'not' && draft.parts.length > 0;
@@ -218,11 +239,48 @@ export function shownNode(draft: Draft, faults: Fault[], id = 'n', path = 'where
     kind,
     controls: shown.filter(({ name }) => !foldable.has(name)),
     folded,
-    isFoldOpen: folded.some(({ value }) => value !== ''),
-    faults: own.map((fault) => ({ field: fault.path.slice(path.length).replace(/^\./, ''), fault })),
+    isFoldOpen: folded.some(({ value, fault }) => value !== '' || fault),
+    faults: own.filter((fault) => !shown.some((control) => control.fault === fault)),
     parts,
     addable: isFull ? [] : (addableOf[kind] ?? []),
   };
+}
+
+function shownControl(
+  control: Control,
+  { id, values, fault }: { id: string; values: Draft['values']; fault: Fault | undefined },
+): ShownControl {
+  const value = values[control.name] ?? '';
+  const [, number = value, unit = 'd'] = (control.type === 'length' && /^(\d+)([mhdw])$/.exec(value)) || [];
+  return {
+    ...control,
+    id: `${id}:${control.name}`,
+    value: number,
+    ...(control.type === 'length' && { unit }),
+    ...(fault && { fault }),
+  };
+}
+
+/** Which field of the form says what stands there in the definition. */
+function fieldOf(fault: Fault, path: string): string {
+  const [first = '', second = ''] = fault.path
+    .slice(path.length)
+    .split(/[.[\]]+/)
+    .filter(Boolean);
+  if (first === 'between') return second === '1' ? 'to' : 'from';
+  if (first === 'calendar') return second || 'unit';
+  if (first === 'unless') return second ? `unless_${second}` : 'unless_event';
+  if (aggregates.some((name) => name === first)) return second === 'of' ? 'of' : 'value';
+  return first === 'no' || first === 'sample' ? second : first;
+}
+
+/** What is wrong with the fields and nodes shown, each with where it is on the page. */
+export function faultsOf(node: ShownNode): { id: string; fault: Fault }[] {
+  return [
+    ...node.faults.map((fault) => ({ id: node.id, fault })),
+    ...[...node.controls, ...node.folded].flatMap(({ id, fault }) => (fault ? [{ id, fault }] : [])),
+    ...node.parts.flatMap(faultsOf),
+  ];
 }
 
 const isAt = (fault: string, path: string) =>

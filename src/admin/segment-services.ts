@@ -1,18 +1,22 @@
 /** What segments/ is given by a page: faults in the reader's language, and events by the names that readers know. */
 
+import { formatNumber } from '../http/i18n.ts';
 import type { Segment } from '../segments/definition.ts';
 import type { AdminRequest } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
-import { titleOf } from './lines.ts';
 import { draftOf, jsonOf } from './segment-draft.ts';
 import type { Words } from './segment-words.ts';
+import { readTitles } from './titles.ts';
 
 export function segmentServices({ db, clock, readCatalogue }: AdminDependencies, { t }: Pick<AdminRequest, 't'>) {
   return { db, clock, readCatalogue, translate: t };
 }
 
-export function wordsFor({ t, language }: Pick<AdminRequest, 't' | 'language'>): Words {
-  return { t, language, titleOf: (event) => titleOf(event, language) };
+export async function wordsFor(
+  deps: AdminDependencies,
+  { t, language }: Pick<AdminRequest, 't' | 'language'>,
+): Promise<Words> {
+  return { t, language, titles: await readTitles(deps, language), number: formatNumber };
 }
 
 /** As one would write it: the database keeps the fields in an order of its own. */

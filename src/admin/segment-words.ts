@@ -3,12 +3,13 @@ import type { Condition, EventNode, Match, SequenceNode, Window } from '../behav
 import type { Language, Translate } from '../http/i18n.ts';
 import { formatTime } from '../http/i18n.ts';
 import type { Node } from '../segments/definition.ts';
+import type { Titles } from './titles.ts';
 
 export type Words = {
   t: Translate;
   language: Language;
-  /** What an event is called, for its readers. */
-  titleOf(event: string): string;
+  titles: Titles;
+  number(value: number): string;
 };
 
 export type Phrase = { text: string; parts: Phrase[] };
@@ -16,7 +17,7 @@ export type Phrase = { text: string; parts: Phrase[] };
 const leaf = (text: string): Phrase => ({ text, parts: [] });
 
 /** `30d` → 30 天 */
-function durationInWords({ t }: Words, text: string): string {
+function durationInWords({ t }: Pick<Words, 't'>, text: string): string {
   const [, count = '', unit = ''] = /^(\d+)([mhdw])$/.exec(text) ?? [];
   return count ? t(`admin.says.duration_${unit}`, { count: Number(count) }) : text;
 }
@@ -24,7 +25,8 @@ function durationInWords({ t }: Words, text: string): string {
 export function phraseOf(words: Words, node: Node): Phrase {
   const { t } = words;
   const inner = (nodes: Node[]) => nodes.map((part) => phraseOf(words, part));
-  if ('per' in node) return { text: t('admin.says.per', { path: node.per }), parts: inner(node.all as Node[]) };
+  if ('per' in node)
+    return { text: t('admin.says.per', { path: propertyTitle(t, node.per) }), parts: inner(node.all as Node[]) };
   if ('all' in node) return { text: t('admin.says.all'), parts: inner(node.all) };
   if ('any' in node) return { text: t('admin.says.any'), parts: inner(node.any) };
   if ('not' in node) {
@@ -36,11 +38,13 @@ export function phraseOf(words: Words, node: Node): Phrase {
   if ('event' in node) return leaf(eventInWords(words, node));
   if ('sequence' in node) return sequencePhrase(words, node);
   if ('trait' in node) {
-    const value = typeof node.value === 'string' ? rangeInWords(words, node.value) : node.value;
-    return leaf(t('admin.says.trait', { trait: node.trait, is: operatorInWords(words, node.op, value) }));
+    const value = typeof node.value === 'string' ? rangeInWords(words.t, node.value) : node.value;
+    return leaf(
+      t('admin.says.trait', { trait: traitTitle(words, node.trait), is: operatorInWords(words, node.op, value) }),
+    );
   }
   if ('tag' in node) return leaf(t('admin.says.tag', { tag: node.tag }));
-  if ('segment' in node) return leaf(t('admin.says.segment', { segment: node.segment }));
+  if ('segment' in node) return leaf(t('admin.says.segment', { segment: words.titles.ofSegment(node.segment) }));
   if ('consent' in node) return leaf(t('admin.says.consent', { purpose: t(`admin.purpose.${node.consent}`) }));
   if ('identity' in node) {
     const kind = t(`admin.kind.${node.identity}`, { defaultValue: node.identity });
@@ -74,7 +78,7 @@ function sequencePhrase(words: Words, node: SequenceNode): Phrase {
   });
   const limits = [
     node.in && t('admin.says.in', { time: durationInWords(words, node.in) }),
-    node.same && t('admin.says.same', { path: node.same }),
+    node.same && t('admin.says.same', { path: propertyTitle(t, node.same) }),
   ].filter(Boolean);
   const text = `${windowInWords(words, node)}${t('admin.says.sequence')}${limits.join('')}`;
   return { text, parts: steps };
@@ -86,7 +90,10 @@ function eventInWords(words: Words, node: EventNode): string {
     when: windowInWords(words, node),
     what: matchInWords(words, node),
     less: node.sum?.minus
-      ? t('admin.says.less', { event: namesInWords(words, node.sum.minus.event), of: node.sum.minus.of })
+      ? t('admin.says.less', {
+          event: namesInWords(words, node.sum.minus.event),
+          of: propertyTitle(t, node.sum.minus.of),
+        })
       : '',
   };
   if (node.first) return t('admin.says.first', said);
@@ -94,28 +101,32 @@ function eventInWords(words: Words, node: EventNode): string {
   for (const aggregate of ['days', 'distinct', 'sum', 'avg', 'min', 'max'] as const) {
     const stated = node[aggregate];
     if (!stated) continue;
-    const of = 'of' in stated ? stated.of : '';
-    return t(`admin.says.${aggregate}`, { ...said, of, much: comparisonInWords(words, stated) });
+    const of = 'of' in stated ? propertyTitle(t, stated.of) : '';
+    const much = comparisonInWords(words, stated);
+    return t(`admin.says.${aggregate}`, { ...said, of, much, count: mostIn(stated) });
   }
   const count = node.count ?? { gte: 1 };
   if (count.gte === 1 && Object.keys(count).length === 1) return t('admin.says.once', said);
-  return t('admin.says.count', { ...said, much: comparisonInWords(words, count) });
+  return t('admin.says.count', { ...said, much: comparisonInWords(words, count), count: mostIn(count) });
 }
 
-export function comparisonInWords({ t }: Words, stated: object): string {
+/** Of the numbers to compare with: whether it is one time or several. */
+const mostIn = (stated: object) => Math.max(...Object.values(stated).filter((value) => typeof value === 'number'));
+
+export function comparisonInWords({ t, number }: Words, stated: object): string {
   const ops = ['gte', 'gt', 'lte', 'lt', 'eq'] as const;
   return ops
     .flatMap((op) => {
       const value = (stated as Record<string, unknown>)[op];
-      return value === undefined ? [] : [t(`admin.says.compare_${op}`, { value })];
+      return typeof value === 'number' ? [t(`admin.says.compare_${op}`, { value: number(value) })] : [];
     })
     .join(t('admin.says.and'));
 }
 
-function namesInWords({ t, titleOf }: Words, names: string | string[]): string {
+function namesInWords({ t, titles }: Words, names: string | string[]): string {
   return [names]
     .flat()
-    .map((name) => (name === '*' ? t('admin.says.anything') : titleOf(name)))
+    .map((name) => (name === '*' ? t('admin.says.anything') : titles.ofEvent(name)))
     .join(t('admin.says.or'));
 }
 
@@ -126,7 +137,9 @@ function matchInWords(words: Words, { event, channel, trust, where, item, unless
     ...(where ?? []).map((one) => conditionInWords(words, one)),
     ...(item ?? []).map((one) => t('admin.says.item', { condition: conditionInWords(words, one) })),
     ...(trust ? [t('admin.says.trust', { trust: t(`admin.trust.${trust}`) })] : []),
-    ...(unless ? [t('admin.says.unless', { event: namesInWords(words, unless.event), path: unless.same })] : []),
+    ...(unless
+      ? [t('admin.says.unless', { event: namesInWords(words, unless.event), path: propertyTitle(t, unless.same) })]
+      : []),
   ];
   return t('admin.says.match', {
     where: channels.length ? t('admin.says.on', { channels: channels.join(t('admin.says.or')) }) : '',
@@ -139,20 +152,35 @@ function conditionInWords(words: Words, condition: Condition): string {
   const { t } = words;
   if ('any' in condition) return condition.any.map((one) => conditionInWords(words, one)).join(t('admin.says.or'));
   return t('admin.says.property', {
-    property: condition.property,
+    property: propertyTitle(t, condition.property),
     is: operatorInWords(words, condition.op, condition.value),
   });
 }
 
-function operatorInWords({ t }: Words, op: string, value: unknown): string {
+/** What is greater or less is an amount; what equals may be a number that names something. */
+const amounts = ['gt', 'gte', 'lt', 'lte'];
+
+function operatorInWords({ t, number }: Words, op: string, value: unknown): string {
   if (op === 'exists') return t(value === false ? 'admin.says.op_missing' : 'admin.says.op_exists');
+  if (typeof value === 'number' && amounts.includes(op)) return t(`admin.says.op_${op}`, { value: number(value) });
   return t(`admin.says.op_${op}`, { value: Array.isArray(value) ? value.join(t('admin.says.comma')) : value });
 }
 
-const rangeInWords = (words: Words, text: string) =>
-  text.startsWith('this_')
-    ? words.t(`admin.says.calendar_${text.slice(5)}`, { count: 0 })
-    : durationInWords(words, text);
+export function rangeInWords(t: Translate, text: string): string {
+  return text.startsWith('this_')
+    ? t(`admin.says.calendar_${text.slice(5)}`).toLowerCase()
+    : durationInWords({ t }, text);
+}
+
+/** What is worked out has a title; of what companies usually say of people there are words. */
+function traitTitle({ t, titles }: Words, name: string): string {
+  return t(`admin.trait.${name}`, { defaultValue: titles.ofTrait(name) });
+}
+
+/** What a property is called; a path that there are no words for stands for itself. */
+export function propertyTitle(t: Translate, path: string): string {
+  return t(`admin.property.${path}`, { defaultValue: path });
+}
 
 function windowInWords(words: Words, { within, between, calendar, after, before }: Window): string {
   const { t, language } = words;

@@ -12,12 +12,13 @@ import {
   segmentTrends,
 } from '../segments/segment.ts';
 import { templates } from '../segments/templates.ts';
+import { currentSubject } from '../subjects/subjects.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
 import { toCsv } from './csv.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { lineChanges } from './line-changes.ts';
 import { matchedLines } from './lines.ts';
-import { briefOf, colleaguesIn, idOr404, idOrNone, readPerson } from './person.ts';
+import { briefOf, colleaguesIn, idOr404, idOrNone } from './person.ts';
 import { explanationTree } from './segment-explanation.ts';
 import { asWritten, segmentServices, wordsFor } from './segment-services.ts';
 import { phraseOf, sentenceIn } from './segment-words.ts';
@@ -66,14 +67,15 @@ const head = ({ row, size, build }: SegmentDetail) => ({ segment: row, size, bui
 
 async function overview(deps: AdminDependencies, request: AdminRequest, { row, size, definition }: SegmentDetail) {
   const to = deps.clock.now();
-  const from = new Date(to.getTime() - 90 * dayMs);
+  // A young one is not drawn as a line of nothing: from the day before it was made.
+  const from = new Date(Math.max(to.getTime() - 90 * dayMs, row.created_at.getTime() - dayMs));
   const hours = await sizesOf(deps.db, row.key, from);
   const [first] = hours;
   const chart = sizeChart(hours, { from, to }, first ? first.size - first.entered + first.exited : size);
-  const words = wordsFor(request);
+  const words = await wordsFor(deps, request);
   const isList = row.kind === 'list';
   return {
-    chart: hours.length ? chart : undefined,
+    chart: hours.length ? { ...chart, isShort: to.getTime() - from.getTime() < 3 * dayMs } : undefined,
     days: hours.slice(-14).reverse(),
     sentence: isList ? request.t('admin.segment.is_list') : sentenceIn(words, definition.where),
     phrase: isList ? undefined : phraseOf(words, definition.where),
@@ -124,13 +126,17 @@ async function versions(deps: AdminDependencies, _request: AdminRequest, detail:
 async function explanation(deps: AdminDependencies, request: AdminRequest, { row }: SegmentDetail) {
   const asked = (request.query.sub ?? '').trim().toLowerCase();
   if (!asked) return { asked };
-  const person = await readPerson(deps.db, asked);
+  const person = await currentSubject(deps.db, asked);
+  if (!person) {
+    request.ctx.status = 404;
+    return { asked, isUnknown: true };
+  }
   const why = await explainMembership(deps, row.key, person.sub);
   return {
     asked,
     answer: why,
     who: await briefOf(deps, person.sub),
-    tree: why.explanation.where && explanationTree(why.explanation.where, wordsFor(request)),
+    tree: why.explanation.where && explanationTree(why.explanation.where, await wordsFor(deps, request)),
     values: matchedLines(why.matched),
   };
 }

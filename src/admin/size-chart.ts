@@ -2,42 +2,40 @@
  * How many were in a segment over time, as points of a drawing: a step at every hour in which it changed. A chart library would be a
  * hundred times its size for one line (docs/decisions/0024).
  */
+import { formatNumber } from '../http/i18n.ts';
+
 export type SizePoint = { hour: Date; size: number };
 
+/** A drawing that is stretched to its place; what is written beside it is text of the page, at equal distances. */
 export type Chart = {
   width: number;
   height: number;
   line: string;
   area: string;
+  /** From the top down. */
   marks: { y: number; label: string }[];
   /** Moments along the bottom. */
-  times: { x: number; at: Date; anchor: 'start' | 'middle' | 'end' }[];
+  times: Date[];
 };
 
 type Range = { from: Date; to: Date };
 type Frame = { width: number; height: number; left: number; right: number; top: number; bottom: number };
 
-const large: Frame = { width: 720, height: 220, left: 48, right: 12, top: 14, bottom: 28 };
+const large: Frame = { width: 720, height: 180, left: 0, right: 0, top: 2, bottom: 2 };
 const small: Frame = { width: 96, height: 28, left: 1, right: 1, top: 2, bottom: 2 };
 
 /** @param before how many there were when the range begins */
 export function sizeChart(points: SizePoint[], range: Range, before: number): Chart {
   const top = roundUp(Math.max(before, ...points.map(({ size }) => size)));
-  const { x, y, line, area } = drawn(large, points, range, { before, top });
+  const { y, line, area } = drawn(large, points, range, { before, top });
   const middle = new Date((range.from.getTime() + range.to.getTime()) / 2);
   return {
     width: large.width,
     height: large.height,
     line,
     area,
-    marks: [0, top / 2, top]
-      .filter(Number.isInteger)
-      .map((value) => ({ y: y(value), label: new Intl.NumberFormat('en').format(value) })),
-    times: [
-      { x: x(range.from), at: range.from, anchor: 'start' },
-      { x: x(middle), at: middle, anchor: 'middle' },
-      { x: x(range.to), at: range.to, anchor: 'end' },
-    ],
+    marks: [top, top / 2, 0].map((value) => ({ y: y(value), label: formatNumber(value) })),
+    times: [range.from, middle, range.to],
   };
 }
 
@@ -59,7 +57,7 @@ function drawn(
   let line = `M${x(from)} ${y(before)}`;
   for (const { hour, size } of points) line += `H${x(hour)}V${y(size)}`;
   line += `H${x(to)}`;
-  return { x, y, line, area: `${line}V${y(0)}H${x(from)}Z` };
+  return { y, line, area: `${line}V${y(0)}H${x(from)}Z` };
 }
 
 const rounded = (value: number) => Math.round(value * 10) / 10;

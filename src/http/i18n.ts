@@ -29,6 +29,11 @@ export function formatTime(language: Language, at: Date): string {
   }).format(at);
 }
 
+/** Both languages group digits by thousands. At most three decimals. */
+export function formatNumber(value: number): string {
+  return new Intl.NumberFormat('en').format(value);
+}
+
 const cookie = 'heyi_lang';
 
 export function createI18n({ https = false } = {}): I18n {

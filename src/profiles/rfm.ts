@@ -63,7 +63,7 @@ const titles: Record<Part, Title> = {
   recency: { 'zh-CN': 'RFM 最近购买（1–5）', en: 'RFM recency (1–5)' },
   frequency: { 'zh-CN': 'RFM 购买频次（1–5）', en: 'RFM frequency (1–5)' },
   monetary: { 'zh-CN': 'RFM 购买金额（1–5）', en: 'RFM monetary value (1–5)' },
-  segment: { 'zh-CN': 'RFM 客户分群', en: 'RFM group' },
+  segment: { 'zh-CN': 'RFM 客户类型', en: 'RFM group' },
 };
 
 /** Who never bought has none of them. */

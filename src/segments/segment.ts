@@ -35,6 +35,7 @@ import {
   newestBuild,
   newestDefinitions,
   raiseRevision,
+  readNames,
   readSegment,
   readVersions,
   retireBuilds,
@@ -268,6 +269,11 @@ export async function segmentPage(
 ): Promise<SegmentItem[]> {
   const [rows, sizes] = await Promise.all([listSegments(db, { after, limit }), currentSizes(db)]);
   return rows.map(({ id, live_build_id: _, ...row }) => ({ ...row, size: sizes.get(id) ?? 0 }));
+}
+
+/** What people call them, by key; archived ones are not asked for any more. */
+export async function segmentNames(db: Knex): Promise<Map<string, string>> {
+  return new Map((await readNames(db)).map(({ key, name }) => [key, name]));
 }
 
 export type Trend = Omit<TrendRow, 'segment_id'>[];

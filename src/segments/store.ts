@@ -137,6 +137,10 @@ export async function readDefinitions(db: Knex): Promise<DefinitionRow[]> {
     .select('s.key', 's.kind', 'v.definition');
 }
 
+export async function readNames(db: Knex): Promise<{ key: string; name: string }[]> {
+  return db('segments').whereNot({ status: 'archived' }).orderBy('key').select('key', 'name');
+}
+
 /** The newest version of each, also where it is not in force yet: what a cycle is looked for in. */
 export async function newestDefinitions(db: Knex): Promise<DefinitionRow[]> {
   return db('segments as s')

@@ -1,7 +1,7 @@
 /** Segments in the console by their forms: made without a script, counted, explained, handed out as a file. */
 import { describe, expect, it } from 'vitest';
 import { sentenceIn } from '../../src/admin/segment-words.ts';
-import { createI18n } from '../../src/http/i18n.ts';
+import { createI18n, formatNumber } from '../../src/http/i18n.ts';
 import type { Node } from '../../src/segments/definition.ts';
 import { templates } from '../../src/segments/templates.ts';
 import { unescapeHtml } from '../login/visitor.ts';
@@ -119,12 +119,22 @@ describe('the builder', () => {
     };
     const answer = await post('/segment-builder', { ...wrong, do: 'save' });
     expect(answer.status).toBe(400);
-    const at = (id: string) => new RegExp(`id="${id}-faults">([\\s\\S]*?)</ul>`).exec(answer.html)?.[1];
-    expect(at('n.0')).toContain('请填写时长');
-    expect(at('n.0')).toContain('请填写文本');
-    expect(at('n.1')).toContain('请填写 0 到 100 的数字。');
-    expect(at('n.2')).toContain('无法识别的条件');
-    expect(answer.html).toContain('id="key-fault"');
+    const faults = {
+      'n.0:within': ['请填写时长', 'where.any[0].within'],
+      'n.0:event': ['请填写文本', 'where.any[0].event'],
+      'n.1:percent': ['请填写 0 到 100 的数字。', 'where.any[1].sample.percent'],
+      'n.2': ['无法识别的条件', 'where.any[2]'],
+      key: ['标识由', 'key'],
+    };
+    for (const [id, [sentence = '', path = '']] of Object.entries(faults)) {
+      const place = new RegExp(`id="${id}-faults?">([\\s\\S]*?)</(?:ul|p)>`).exec(answer.html)?.[1];
+      expect(place, id).toContain(sentence);
+      const [line] = new RegExp(`<li><a href="#${id}">[^\\n]*?</li>`).exec(answer.html) ?? [''];
+      expect(line.replaceAll(/<[^>]*>/g, ''), id).toMatch(
+        new RegExp(`${sentence}.*${path.replaceAll(/[[\].]/g, '\\$&')}`),
+      );
+    }
+    expect(answer.html.match(/aria-invalid="true"/g)).toHaveLength(5);
     expect(fieldsOf(answer.html)).toMatchObject({ 'n.0:within': 'soon<b>', 'n.2:json': '{"nobody": 1}' });
     expect(answer.html).not.toContain('soon<b>');
   });
@@ -293,17 +303,25 @@ describe('E2: members as a file', () => {
 
 describe('the sentence of a definition', () => {
   const sentence = (where: Node, language: 'zh-CN' | 'en') =>
-    sentenceIn({ t: createI18n().translator(language), language, titleOf: (event) => event }, where);
+    sentenceIn(
+      {
+        t: createI18n().translator(language),
+        language,
+        titles: { ofEvent: (name) => name, ofTrait: (name) => name, ofSegment: (key) => key },
+        number: formatNumber,
+      },
+      where,
+    );
   const templateOf = (key: string) => templates.find(({ definition }) => definition.key === key)?.definition.where;
 
   it.each([
     [
       'web-high-intent-not-bought',
-      'For one and the same product_id, all of these: In the last 30 days: product_viewed on Website (price is at least 5000), at least 3 times; Not: order_paid',
+      'For one and the same product id, all of these: In the last 30 days: product_viewed on Website (price is at least 5,000), at least 3 times; Not: order_paid',
     ],
     [
       'miniprogram-repeat-buyer',
-      'In the last 180 days: order_paid on Mini-program (without order_refunded of the same order_id), at least 2 different order_id',
+      'In the last 180 days: order_paid on Mini-program (without order_refunded of the same order id), at least 2 different order id',
     ],
     [
       'abandoned-cart',
@@ -311,13 +329,13 @@ describe('the sentence of a definition', () => {
     ],
     [
       'high-value-asleep',
-      'All of these: In the last 365 days: order_paid, sum of total less total of order_refunded at least 5000; Not: In the last 60 days: anything',
+      'All of these: In the last 365 days: order_paid, sum of total less total of order_refunded at least 5,000; Not: In the last 60 days: anything',
     ],
-    ['birthday-this-month', 'Trait birthday has its anniversary in This month'],
+    ['birthday-this-month', 'Trait birthday has its anniversary in this month'],
     ['active-this-month', 'This month: anything, on at least 4 days'],
     [
       'first-purchase-no-second',
-      'All of these: 60 days to 30 days ago: for the first time: order_paid; order_paid, exactly 1 times',
+      'All of these: 60 days to 30 days ago: for the first time: order_paid; order_paid, exactly 1 time',
     ],
   ])('of %s in English', (key, said) => {
     const where = templateOf(key);

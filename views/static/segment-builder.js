@@ -74,6 +74,11 @@
   document.addEventListener('change', (event) => {
     if (event.target.matches('#builder [data-shapes]')) change(undefined).catch(() => {});
   });
+  // What the name that is being typed is called.
+  document.addEventListener('input', ({ target }) => {
+    const place = target.list && target.closest('.bit')?.querySelector('[data-means]');
+    if (place) place.textContent = [...target.list.options].find(({ value }) => value === target.value)?.text ?? '';
+  });
   document.addEventListener('input', (event) => {
     if (event.target.closest('#builder') && !event.target.name?.endsWith(':add')) soon();
   });
