@@ -31,6 +31,8 @@ import { disableSandboxClients } from './oidc/clients.ts';
 import { createOidc } from './oidc/provider.ts';
 import { createRouters } from './routers.ts';
 import { assertSameSecret, createSeal } from './seal.ts';
+import { countSetAside } from './segments/aside-store.ts';
+import { handleSegmentJobs } from './segments/jobs.ts';
 import { startEvaluating } from './segments/worker.ts';
 import { findByIdentity } from './subjects/subjects.ts';
 
@@ -69,6 +71,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   const pages = createPages({ render, i18n });
   const oidc = await createOidc({ db, seal, clock, log, config, limits, connectors, jobs, pages });
   handleEventJobs({ db, clock, log, jobs, config });
+  handleSegmentJobs({ db, clock, jobs });
   handleApiJobs({ db, jobs });
   handleNotices({ db, seal, log, connectors, publicUrl, jobs });
   handleRemovals({ db, seal, log, jobs });
@@ -77,7 +80,8 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   let evaluating: { stop(): Promise<void> } | undefined;
   const koa = createKoa({ log, trustProxy: config.trustProxy, https, errorPage: pages.error });
   const health = createHealth({ db });
-  const metrics = config.metricsPort === undefined ? undefined : createMetrics();
+  const metrics =
+    config.metricsPort === undefined ? undefined : createMetrics({ clock, countSetAside: () => countSetAside(db) });
   let listener: Listener | undefined;
   const fetchSelf = selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port });
   const foundation = { db, seal, clock, log, config, limits, connectors, jobs };

@@ -25,6 +25,8 @@ export function createDatabase({ url, pool = 10, application = 'heyi' }: Databas
     },
     // A request never hangs longer than this for a connection: it fails with 503 and the client retries.
     acquireConnectionTimeout: 5_000,
+    // What a statement that failed was given is people's; its text is enough to find it.
+    compileSqlOnError: false,
     pool: { min: 0, max: pool, idleTimeoutMillis: 30_000 },
     // knex prints coloured stack traces to standard output; the same errors reach the caller, who logs them.
     log: { warn() {}, error() {}, debug() {}, deprecate() {} },
@@ -215,6 +217,19 @@ export function isDatabaseAway(error: unknown): boolean {
   if (error.name === 'KnexTimeoutError' || error.message.startsWith('Connection terminated')) return true;
   if (error.message === 'timeout expired' || error.message.includes('Unable to acquire a connection')) return true;
   return lostConnection.has((error as { code?: string }).code ?? '');
+}
+
+/** What SQLSTATE says of the rows of a statement: their values, a constraint, a size, a trigger. */
+const ofRows = new Set(['22', '23', '54', 'P0', 'XX']);
+
+/**
+ * True when it lies in what the work was about, so that the same work about something else may go well: not in the connection, the
+ * server, another transaction or the statement. An error of our own counts.
+ */
+export function isAboutRows(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string') return !isDatabaseAway(error);
+  return code.startsWith('ERR_') || (code.length === 5 && ofRows.has(code.slice(0, 2)));
 }
 
 /** True when a statement took longer than its statement_timeout. */

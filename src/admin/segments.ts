@@ -1,6 +1,7 @@
 /** Segments in the console: the list, and one of them: what it asks, how it grew, who is in it and why, its versions. */
 import { recordAudit } from '../audit/audit.ts';
 import { AppError, fail } from '../errors.ts';
+import { countSetAside } from '../segments/aside-store.ts';
 import { changesOf, explainMembership, type Member, membersOf, sizesOf } from '../segments/membership.ts';
 import {
   archiveSegment,
@@ -34,6 +35,7 @@ async function list(deps: AdminDependencies, { query, show, language }: AdminReq
   const rows = await segmentTrends(deps.db, { since: from, after: query.after, limit: pageSize + 1 });
   const segments = rows.slice(0, pageSize);
   show('admin/segments', {
+    set_aside: await countSetAside(deps.db),
     segments: segments.map(({ trend, ...row }) => ({
       ...row,
       spark: sparkline(trend, { from, to }, trend[0]?.before ?? row.size),

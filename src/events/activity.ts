@@ -46,17 +46,25 @@ export type Activity = {
 /**
  * Takes so many rows out, summed, in a transaction that keeps what is made of them: taken and kept, or neither. What another process is
  * taking is left to it.
+ *
+ * @param sub of this subject alone; else of all that are not set aside
  */
-export async function takeActivity(trx: Knex.Transaction, limit: number): Promise<{ taken: number; sums: Activity[] }> {
+export async function takeActivity(
+  trx: Knex.Transaction,
+  limit: number,
+  sub?: string,
+): Promise<{ taken: number; sums: Activity[] }> {
+  const whose = sub === undefined ? 'not in (select subject_id from subjects_set_aside)' : '= :sub::uuid';
   const { rows } = await trx.raw(
     `with taken as (
-       delete from subject_activity where ctid = any (array(select ctid from subject_activity limit ? for update skip locked))
+       delete from subject_activity where ctid = any (array(
+         select ctid from subject_activity where subject_id ${whose} limit :limit for update skip locked))
        returning *
      )
      select subject_id, channel, event, counts, sum(n)::bigint as n, min(first_at) as first_at, max(last_at) as last_at,
             count(*) as rows
        from taken group by 1, 2, 3, 4 order by 1, 2, 3, 4`,
-    [limit],
+    { limit, sub: sub ?? null },
   );
   const taken = rows.reduce((sum: number, row: { rows: number }) => sum + row.rows, 0);
   return { taken, sums: rows.map(({ rows: _, ...sum }: Activity & { rows: number }) => sum) };

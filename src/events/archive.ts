@@ -16,7 +16,6 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { removeUnused } from './contexts.ts';
 import type { EventRow } from './store.ts';
 import { storeAgain } from './store-once.ts';
 import { trusts } from './trust.ts';
@@ -88,9 +87,17 @@ async function syncFolder(folder: string): Promise<void> {
   await handle.sync().finally(() => handle.close());
 }
 
+type Archiving = {
+  db: Database;
+  clock: Clock;
+  log: Logger;
+  /** Called in the transaction that removes what was received before this moment. */
+  removed?: ((trx: Knex.Transaction, until: Date) => Promise<void>) | undefined;
+};
+
 /** Months before those that are kept: written, then dropped. One that changed meanwhile, or is being read for long, is left to the next run. */
 export async function archiveOldMonths(
-  { db, clock, log }: { db: Database; clock: Clock; log: Logger },
+  { db, clock, log, removed }: Archiving,
   { keepMonths, archiveDir }: { keepMonths: number | undefined; archiveDir: string },
 ): Promise<Archived[]> {
   if (keepMonths === undefined) return [];
@@ -102,7 +109,8 @@ export async function archiveOldMonths(
   const done: Archived[] = [];
   for (const { name, starts_at } of rows) {
     const archived = await exportMonth(db, monthOf(starts_at), archiveDir);
-    if (!(await dropMonth(db, name, archived.events))) {
+    const until = new Date(Date.UTC(starts_at.getUTCFullYear(), starts_at.getUTCMonth() + 1));
+    if (!(await dropMonth(db, { name, events: archived.events, until }, removed))) {
       await rm(archived.file);
       log.warn({ month: archived.month }, 'events: the month changed or is being read; it stays until the next run');
       continue;
@@ -110,14 +118,20 @@ export async function archiveOldMonths(
     log.info(archived, 'events: month archived and removed');
     done.push(archived);
   }
-  if (done.length) await removeUnused(db, keptFrom);
   return done;
 }
 
-async function dropMonth(db: Database, name: string, events: number): Promise<boolean> {
+async function dropMonth(
+  db: Database,
+  { name, events, until }: { name: string; events: number; until: Date },
+  removed: Archiving['removed'],
+): Promise<boolean> {
   try {
-    const { rows } = await db.raw('select drop_event_partition(?, ?) as done', [name, events]);
-    return rows[0].done;
+    return await db.transaction(async (trx) => {
+      const { rows } = await trx.raw('select drop_event_partition(?, ?) as done', [name, events]);
+      if (rows[0].done) await removed?.(trx, until);
+      return rows[0].done;
+    });
   } catch (error) {
     // Lock not available: somebody reads for long.
     if ((error as { code?: string }).code === '55P03') return false;

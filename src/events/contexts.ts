@@ -113,7 +113,12 @@ export const sharedSql = `shared as (
     on conflict (id) do update set used_on = excluded.used_on where event_contexts.used_on < excluded.used_on
   )`;
 
-/** Takes what no month refers to any more. @returns how many */
-export async function removeUnused(db: Knex, before: Date): Promise<number> {
-  return db('event_contexts').where('used_on', '<', before).delete();
+/** Takes what no month that is there refers to. @returns how many went; so many at most */
+export async function removeUnused(db: Knex, limit: number): Promise<number> {
+  const { rowCount } = await db.raw(
+    `delete from event_contexts where ctid = any (array(
+       select ctid from event_contexts where used_on < (select min(starts_at) from event_partitions()) limit ?))`,
+    [limit],
+  );
+  return rowCount;
 }

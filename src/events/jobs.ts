@@ -7,6 +7,7 @@ import type { Jobs } from '../jobs.ts';
 import type { Logger } from '../log.ts';
 import { archiveOldMonths } from './archive.ts';
 import { settleLookbacks } from './bind.ts';
+import { removeUnused } from './contexts.ts';
 import { claimHeld, dropUnclaimed } from './held.ts';
 import { deleteOldRejections } from './rejections.ts';
 import { countForPlanning, ensurePartition } from './store.ts';
@@ -25,7 +26,9 @@ export function handleEventJobs({
   config: Pick<Config, 'events'>;
 }): void {
   jobs.handle('events.partition', () => preparePartitions(db, clock), { cron: '17 3 * * *' });
-  jobs.handle('events.archive', async () => void (await archiveOldMonths({ db, clock, log }, config.events)), {
+  const removed = (trx: Knex.Transaction, until: Date) =>
+    jobs.send('events.removed', { until: until.toISOString() }, trx);
+  jobs.handle('events.archive', async () => void (await archiveOldMonths({ db, clock, log, removed }, config.events)), {
     cron: '37 3 * * *',
   });
   jobs.handle('events.claim_held', () => claimAllHeld(db), { cron: '* * * * *' });
@@ -73,4 +76,5 @@ export async function tidyEvents(db: Knex, log: Logger): Promise<void> {
   for (let n = portion; n === portion; dropped += n) n = await dropUnclaimed(db, portion);
   if (dropped) log.warn({ dropped }, 'events: held for somebody who did not appear within 30 days, dropped');
   for (let n = portion; n === portion; ) n = await deleteOldRejections(db, portion);
+  for (let n = portion; n === portion; ) n = await removeUnused(db, portion);
 }

@@ -3,7 +3,8 @@
  * lists, so that no id, phone number or path of a stranger's making can become one (threat G12).
  */
 import Router from '@koa/router';
-import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Clock } from '../clock.ts';
 import type { Context, Middleware, RequestState } from './server.ts';
 
 const areas = [
@@ -28,8 +29,13 @@ export type Metrics = {
   countForward(outcome: 'answered' | 'failed'): void;
 };
 
+type Sources = {
+  /** Who cannot be evaluated, and since when the first of them cannot. */
+  countSetAside(): Promise<{ people: number; since: Date | null }>;
+};
+
 /** Mounted before everything else on the main server; its router is for the listener of METRICS_PORT. */
-export function createMetrics(): Metrics {
+export function createMetrics({ clock, countSetAside }: Sources & { clock: Clock }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const requests = new Histogram({
@@ -45,8 +51,21 @@ export function createMetrics(): Metrics {
     labelNames: ['outcome'],
     registers: [registry],
   });
+  const setAside = new Gauge({
+    name: 'heyi_people_set_aside',
+    help: 'People whom segments cannot follow; the log names each once.',
+    registers: [registry],
+  });
+  const setAsideFor = new Gauge({
+    name: 'heyi_people_set_aside_seconds',
+    help: 'For how long the first of them has been.',
+    registers: [registry],
+  });
   const router = new Router<RequestState>();
   router.get('/metrics', async (ctx) => {
+    const { people, since } = await countSetAside();
+    setAside.set(people);
+    setAsideFor.set(since ? (clock.now().getTime() - since.getTime()) / 1000 : 0);
     ctx.type = registry.contentType;
     ctx.body = await registry.metrics();
   });

@@ -7,16 +7,21 @@
  *   3. Its rows are copied in portions; where a round was faster, what the round found is newer and stays.
  *   4. Rounds stand still while the new build takes the place of the old one: who stays keeps the moment they entered.
  *
- * Dies the process, the next one begins again at 2. Whatever looks through this segment is built again after it.
+ * Dies the process, the next one begins again at 2. A statement that one person's data makes fail is not the end of it: everybody is asked one
+ * by one then (live.ts). Whatever looks through this segment is built again after it.
  */
 import type { Knex } from 'knex';
+import { mostAhead } from '../behaviour/sql/windows.ts';
 import type { Clock } from '../clock.ts';
-import type { Database } from '../database.ts';
+import { type Database, isAboutRows } from '../database.ts';
 import type { Logger } from '../log.ts';
 import { publish } from '../outbox.ts';
 import type { Segment } from './definition.ts';
-import { stopRounds } from './queue.ts';
-import { readReferences, readTagging, referencesIn } from './rules.ts';
+import { compileSegment } from './evaluate.ts';
+import { evaluateEverybody } from './live.ts';
+import { needsOf } from './needs.ts';
+import { orderDefinitions, stopRounds } from './queue.ts';
+import { compileThrough, readReferences, readTagging, referencesIn } from './rules.ts';
 import { compileToSql } from './sql.ts';
 import { copyBuilt, countChanges, deleteBuildStates, fillBuilt, forgetBuilt, replaceBuild } from './state-store.ts';
 import {
@@ -25,17 +30,25 @@ import {
   finishBuild,
   lockBuilding,
   lockSegment,
+  markEmptied,
   newestDefinitions,
   raiseRevision,
   retireBuild,
   takeBuild,
+  takeLeft,
   updateSegment,
 } from './store.ts';
 
 export type BuildServices = { db: Database; clock: Clock; log: Logger };
 
-/** Makes the oldest build that waits. @returns false when there is none */
+/** Makes the oldest build that waits, and takes away what builds have left. @returns false when there is none to make */
 export async function buildNext(services: BuildServices): Promise<boolean> {
+  const wasMade = await makeNext(services);
+  while (await emptyLeft(services.db));
+  return wasMade;
+}
+
+async function makeNext(services: BuildServices): Promise<boolean> {
   const { db, log } = services;
   // The transaction only holds the build; what is made of it commits by itself.
   return db.transaction(async (holding) => {
@@ -47,10 +60,10 @@ export async function buildNext(services: BuildServices): Promise<boolean> {
       log.error({ err: error, segment: build.key, build: build.id }, 'segments: a build failed');
       const sentence = 'The definition could not be evaluated for everybody; the log of the server says why.';
       await db.transaction(async (trx) => {
+        await orderDefinitions(trx);
         if (await lockBuilding(trx, build.id)) await finishBuild(trx, build.id, { status: 'failed', error: sentence });
         await raiseRevision(trx);
       });
-      await emptyBuild(db, build.id);
     }
     return true;
   });
@@ -58,16 +71,38 @@ export async function buildNext(services: BuildServices): Promise<boolean> {
 
 const portion = 5_000;
 
-async function make({ db, clock, log }: BuildServices, build: AskedBuild): Promise<void> {
+async function make(services: BuildServices, build: AskedBuild): Promise<void> {
+  const { db, clock, log } = services;
   const began = performance.now();
   const at = clock.now();
   await emptyBuild(db, build.id);
-  await fillBuilt(db, build.id, compileToSql(build.definition, { at, ...(await readReferences(db)) }));
-  await copyBuilt(db, build.id, at);
+  try {
+    await fillBuilt(db, build.id, compileToSql(build.definition, { at, ...(await readReferences(db)) }));
+    await copyBuilt(db, build.id, at);
+  } catch (error) {
+    if (!isAboutRows(error)) throw error;
+    log.warn(
+      { err: error, segment: build.key },
+      'segments: a statement about everybody failed; they are asked one by one',
+    );
+    await evaluateEverybody(services, build.id);
+  }
   const took_ms = Math.round(performance.now() - began);
-  const old_id = await putInPlace(db, build, { at, took_ms, published_at: clock.now() });
+  await putInPlace(db, build, { at, took_ms, published_at: clock.now() });
   log.info({ segment: build.key, version: build.version, took_ms }, 'segments: built');
-  if (old_id !== null) await emptyBuild(db, old_id);
+}
+
+/** Of a build that nobody wants any more. @returns false when there is none */
+async function emptyLeft(db: Database): Promise<boolean> {
+  return db.transaction(async (holding) => {
+    const id = await takeLeft(holding);
+    if (id === undefined) return false;
+    // A round that began before it was given up may still write of it.
+    await db.transaction(stopRounds);
+    await emptyBuild(db, id);
+    await markEmptied(db, id);
+    return true;
+  });
 }
 
 async function emptyBuild(db: Knex, id: number): Promise<void> {
@@ -77,16 +112,13 @@ async function emptyBuild(db: Knex, id: number): Promise<void> {
 
 type Made = { at: Date; took_ms: number; published_at: Date };
 
-/** @returns the build that it replaced; itself when it was given up meanwhile */
-async function putInPlace(
-  db: Database,
-  build: AskedBuild,
-  { at, took_ms, published_at }: Made,
-): Promise<number | null> {
-  return db.transaction(async (trx) => {
+/** Unless it was given up meanwhile. */
+async function putInPlace(db: Database, build: AskedBuild, { at, took_ms, published_at }: Made): Promise<void> {
+  await db.transaction(async (trx) => {
+    await orderDefinitions(trx);
     await stopRounds(trx);
     const segment = await lockSegment(trx, build.key);
-    if (!segment || !(await lockBuilding(trx, build.id))) return build.id;
+    if (!segment || !(await lockBuilding(trx, build.id))) return;
     const { id: segment_id, live_build_id: old_id } = segment;
     const { version } = build;
     const counts = await replaceBuild(trx, { segment_id, version, old_id, new_id: build.id, at: published_at });
@@ -105,11 +137,26 @@ async function putInPlace(
     await publish(trx, { topic: 'segment.built', payload: { segment: build.key, version, ...counts } });
     const tagging = await readTagging(trx);
     await rebuildReaders(trx, (definition) => referencesIn(definition, tagging).segments.has(build.key), published_at);
-    return old_id;
   });
 }
 
-/** Asks for all segments to be built again that read what has become another: a segment, a trait, a tag. */
+/**
+ * Asks for all segments to be built again whose definition can see events that were removed: a statement each, and not a look at everybody
+ * who did something then. @param until those received before this moment
+ */
+export async function rebuildSeeing(trx: Knex.Transaction, { clock }: { clock: Clock }, until: Date): Promise<void> {
+  await orderDefinitions(trx);
+  const through = compileThrough(await readReferences(trx));
+  const at = clock.now();
+  const newest = until.getTime() + mostAhead;
+  const sees = (definition: Segment) => {
+    const { names, since } = needsOf([compileSegment(definition, through)], at.getTime(), through);
+    return names.length > 0 && (since === null || since < newest);
+  };
+  await rebuildReaders(trx, sees, at);
+}
+
+/** Asks for all segments to be built again that read what has become another: a segment, a trait, a tag. For who orders definitions. */
 export async function rebuildReaders(
   trx: Knex.Transaction,
   reads: (definition: Segment) => boolean,

@@ -9,29 +9,31 @@
  * counted up that a late event, a merge or an undo would have to be taken out of again. Notes are taken and their effect is written in one
  * transaction, so neither is without the other, wherever a process dies. Idle costs one statement a poll, whatever there is of segments.
  *
- * Owns membership and its log. Who is asked what is definition.ts, the answer evaluate.ts; everybody at once is build.ts.
+ * A round that fails by what it is about is taken apart, a person a transaction: whoever cannot be evaluated is set aside with their notes
+ * and tried again later, and nobody else notices.
+ *
+ * Owns who is looked at, when. What is asked of a person and written is evaluate-people.ts; everybody at once is build.ts.
  */
 import type { Knex } from 'knex';
 import type { Clock } from '../clock.ts';
-import type { Database } from '../database.ts';
+import { type Database, isAboutRows } from '../database.ts';
 import { type Activity, takeActivity } from '../events/activity.ts';
 import type { Logger } from '../log.ts';
-import { publish } from '../outbox.ts';
 import { keepActivity } from '../profiles/profile.ts';
-import { createEvaluation, type Evaluation } from './evaluate.ts';
-import { readPeople } from './people.ts';
-import { lockIdle, lockPeople, type SubjectChange, shareRound, standingSubs, takeChanges } from './queue.ts';
-import type { Rule, Rules, RulesReader } from './rules.ts';
+import { readTriable, setAside, takeBack } from './aside-store.ts';
+import { type Asked, evaluatePeople } from './evaluate-people.ts';
 import {
-  type Change,
-  countChanges,
-  deleteStates,
-  insertChanges,
-  readDue,
-  readStates,
-  type State,
-  writeStates,
-} from './state-store.ts';
+  lockIdle,
+  lockPeople,
+  noteChange,
+  type SubjectChange,
+  shareRound,
+  standingAfter,
+  standingSubs,
+  takeChanges,
+} from './queue.ts';
+import { createRulesReader, type Rule, type Rules, type RulesReader } from './rules.ts';
+import { deleteStates, readDue } from './state-store.ts';
 
 export type RoundServices = { db: Database; clock: Clock; log: Logger; readRules: RulesReader };
 
@@ -39,24 +41,118 @@ export type RoundServices = { db: Database; clock: Clock; log: Logger; readRules
  * @param most notes of each kind: enough to share the statements of a round, few enough that nobody waits for long
  * @returns how many notes were dealt with; none: there was nothing to do
  */
-export async function evaluateRound({ db, clock, log, readRules }: RoundServices, most = 500): Promise<number> {
-  return db.transaction(async (trx) => {
-    await shareRound(trx);
-    const { taken, sums } = await takeActivity(trx, most);
-    const changes = await takeChanges(trx, most);
-    const at = clock.now();
-    const due = await readDue(trx, at, most);
-    if (!taken && !changes.length && !due.length) return 0;
-    const rules = await readRules(trx);
-    if (sums.length) await keepActivity(trx, sums);
-    const asked = await gather(trx, rules, { sums, changes, due });
-    if (asked.size) await evaluatePeople({ trx, log, rules, at }, asked);
-    return taken + changes.length + due.length;
-  });
+export async function evaluateRound(services: RoundServices, most = 500): Promise<number> {
+  let dealt = 0;
+  for (const sub of await readTriable(services.db, services.clock.now(), mostTries))
+    dealt += await evaluateAlone(services, { sub, most });
+  return dealt + (await evaluateTogether(services, most));
 }
 
-/** Which definitions are asked about a person, and what gave rise to it. */
-type Asked = Map<string, { rules: Set<Rule>; reason: string }>;
+/** So many are tried again before everybody else has their turn. */
+const mostTries = 20;
+
+async function evaluateTogether(services: RoundServices, most: number): Promise<number> {
+  const subs = new Set<string>();
+  try {
+    return await services.db.transaction((trx) => takeRound(trx, services, { most, subs }));
+  } catch (error) {
+    // Nothing was taken: whoever cannot be evaluated must not keep the others waiting, now or with the next round.
+    if (!isAboutRows(error) || !subs.size) throw error;
+  }
+  let dealt = 0;
+  for (const sub of subs) dealt += await evaluateAlone(services, { sub, most });
+  return dealt;
+}
+
+/** @returns how many notes were dealt with; one for who is set aside, whose notes stay */
+async function evaluateAlone(services: RoundServices, { sub, most }: { sub: string; most: number }): Promise<number> {
+  const { db, clock, log } = services;
+  try {
+    return await db.transaction(async (trx) => {
+      const dealt = await takeRound(trx, services, { most, sub });
+      if (await takeBack(trx, sub)) log.info({ sub }, 'segments: somebody who was set aside is evaluated again');
+      return dealt;
+    });
+  } catch (error) {
+    if (!isAboutRows(error)) throw error;
+    await putAside({ db, clock, log }, sub, error);
+    return 1;
+  }
+}
+
+/** Told once a person, not with each try. */
+async function putAside(
+  { db, clock, log }: Pick<RoundServices, 'db' | 'clock' | 'log'>,
+  sub: string,
+  error: unknown,
+): Promise<void> {
+  // What stands before is the text of the statement.
+  const reason = String(error).split(' - ').at(-1) ?? '';
+  const tries = await setAside(db, { subject_id: sub, error: reason, at: clock.now() });
+  if (tries === 1)
+    log.error({ err: error, sub }, 'segments: somebody cannot be evaluated; set aside, to be tried again');
+}
+
+type Take = {
+  most: number;
+  /** Of this subject alone. */
+  sub?: string;
+  /** Is filled with whom the round is about. */
+  subs?: Set<string>;
+};
+
+async function takeRound(
+  trx: Knex.Transaction,
+  { clock, log, readRules }: RoundServices,
+  { most, sub, subs }: Take,
+): Promise<number> {
+  await shareRound(trx);
+  const { taken, sums } = await takeActivity(trx, most, sub);
+  const changes = await takeChanges(trx, most, sub);
+  const at = clock.now();
+  const due = await readDue(trx, at, most, sub);
+  if (!taken && !changes.length && !due.length) return 0;
+  for (const { subject_id } of [...sums, ...changes, ...due]) subs?.add(subject_id);
+  const rules = await readRules(trx);
+  if (sums.length) await keepActivity(trx, sums);
+  const asked = await gather(trx, rules, { sums, changes, due });
+  if (asked.size) await evaluatePeople({ trx, log, rules, at }, asked);
+  return taken + changes.length + due.length;
+}
+
+/** What a build is asked about everybody in place of its statement: as slow as that is, one person cannot stop it. */
+export async function evaluateEverybody(
+  { db, clock, log }: Pick<RoundServices, 'db' | 'clock' | 'log'>,
+  build_id: number,
+): Promise<void> {
+  const readRules = createRulesReader({ log });
+  const evaluate = (subs: string[]) =>
+    db.transaction(async (trx) => {
+      await shareRound(trx);
+      const rules = await readRules(trx);
+      const rule = rules.byBuild.get(build_id);
+      // Given up meanwhile.
+      if (!rule) return;
+      await lockPeople(trx, subs);
+      const asked = subs.map((sub) => [sub, { rules: new Set([rule]), reason: 'definition' }] as const);
+      await evaluatePeople({ trx, log, rules, at: clock.now() }, new Map(asked));
+    });
+  for (let subs = await standingAfter(db, null, portion); subs.length; ) {
+    await evaluate(subs).catch(async (error: unknown) => {
+      if (!isAboutRows(error)) throw error;
+      for (const sub of subs)
+        await evaluate([sub]).catch(async (error: unknown) => {
+          if (!isAboutRows(error)) throw error;
+          // Whoever tries them again has to ask everything.
+          await noteChange(db, { subject_id: sub, what: 'segment_builds' });
+          await putAside({ db, clock, log }, sub, error);
+        });
+    });
+    subs = await standingAfter(db, subs.at(-1) ?? null, portion);
+  }
+}
+
+const portion = 500;
 
 /** What gave rise to it, by the table that noted it: of several, the first named here is given as the reason. */
 const reasons: Record<string, string> = {
@@ -69,6 +165,7 @@ const reasons: Record<string, string> = {
   anonymous_bindings: 'binding',
   identities: 'identity',
   subjects: 'person',
+  segment_builds: 'definition',
 };
 const rank = [...Object.values(reasons).filter((reason) => reason !== 'person'), 'event', 'person', 'time'];
 
@@ -107,115 +204,4 @@ async function gather(trx: Knex.Transaction, rules: Rules, { sums, changes, due 
   // Of a build that is no more.
   await deleteStates(trx, orphans);
   return asked;
-}
-
-type Round = { trx: Knex.Transaction; log: Logger; rules: Rules; at: Date };
-
-async function evaluatePeople({ trx, log, rules, at }: Round, asked: Asked): Promise<void> {
-  const subs = [...asked.keys()];
-  const wanted = new Set([...asked.values()].flatMap(({ rules }) => [...rules]));
-  if (!wanted.size) return;
-  const people = await readPeople(trx, subs, rules.needs(wanted, at.getTime()));
-  const before = Map.groupBy(await readStates(trx, subs), ({ subject_id }) => subject_id);
-  const written: State[] = [];
-  const deleted: State[] = [];
-  const changes: Change[] = [];
-  for (const [sub, { rules: asking, reason }] of asked) {
-    const person = people.get(sub);
-    if (!person) continue;
-    const evaluation = createEvaluation(person, at.getTime());
-    const known = new Map((before.get(sub) ?? []).map((state) => [state.build_id, state]));
-    for (const rule of asking) {
-      const state = known.get(rule.build_id);
-      const now = answer(rule, { evaluation, state, at, log });
-      if (now && !isSame(state, now)) written.push(now);
-      if (!now && state) deleted.push(state);
-      const change = changeOf(state, now);
-      if (change && rule.status === 'live')
-        changes.push({
-          segment_id: rule.segment_id,
-          subject_id: sub,
-          version: rule.version,
-          change,
-          reason,
-          at,
-          matched: (change === 'entered' ? now : state)?.matched ?? null,
-        });
-    }
-  }
-  await writeStates(trx, written);
-  await deleteStates(trx, deleted);
-  await tell(trx, at, changes, new Map([...wanted].map((rule) => [rule.segment_id, rule.segment_key])));
-}
-
-type Answering = { evaluation: Evaluation; state: State | undefined; at: Date; log: Logger };
-
-/** Undefined: neither a member, nor one by time alone. While a build is made, that too is noted: it is newer than what the build saw. */
-function answer(rule: Rule, { evaluation, state, at, log }: Answering): State | undefined {
-  const base = { build_id: rule.build_id, subject_id: evaluation.person.sub };
-  try {
-    const { isMember, dueAt, matched } = rule.compiled.evaluateIn(evaluation);
-    if (!isMember && dueAt === null && rule.status === 'live') return undefined;
-    return {
-      ...base,
-      is_member: isMember,
-      entered_at: isMember ? (state?.is_member && state.entered_at) || at : null,
-      matched,
-      due_at: laterDue(state?.due_at ?? null, dueAt, at),
-    };
-  } catch (error) {
-    // A fault of ours in one definition: the others go on, and this one is tried again.
-    log.error({ err: error, segment: rule.segment_key }, 'segments: evaluation failed');
-    const nobody = { ...base, is_member: false, entered_at: null, matched: null };
-    return { ...(state ?? nobody), due_at: new Date(at.getTime() + 60_000) };
-  }
-}
-
-/**
- * An earlier one that is still ahead stays: looking once too often costs less than writing with every event, of which each would
- * move the moment a little.
- */
-function laterDue(known: Date | null, dueAt: number | null, at: Date): Date | null {
-  if (dueAt === null) return null;
-  const due = Math.min(dueAt, latest);
-  return known && known > at && known.getTime() <= due ? known : new Date(due);
-}
-
-/** `9999-12-31T23:59:59-01:00` is a date that anybody may have for a trait, in a year that PostgreSQL does not read as JSON writes it. */
-const latest = Date.UTC(9999, 11, 31);
-
-function isSame(state: State | undefined, now: State): boolean {
-  return (
-    state !== undefined &&
-    state.is_member === now.is_member &&
-    state.due_at?.getTime() === now.due_at?.getTime() &&
-    JSON.stringify(state.matched) === JSON.stringify(now.matched)
-  );
-}
-
-function changeOf(state: State | undefined, now: State | undefined): Change['change'] | undefined {
-  const [was, is] = [state?.is_member ?? false, now?.is_member ?? false];
-  if (was === is) return undefined;
-  return is ? 'entered' : 'exited';
-}
-
-/** The log, the sizes and the outbox, in the transaction of the change. */
-async function tell(trx: Knex.Transaction, at: Date, changes: Change[], keys: Map<number, string>): Promise<void> {
-  if (!changes.length) return;
-  await insertChanges(trx, changes);
-  const sums = Map.groupBy(changes, ({ segment_id }) => segment_id);
-  const count = (of: Change[], change: Change['change']) => of.filter((one) => one.change === change).length;
-  await countChanges(
-    trx,
-    at,
-    [...sums].map(([segment_id, of]) => ({ segment_id, entered: count(of, 'entered'), exited: count(of, 'exited') })),
-  );
-  await publish(
-    trx,
-    ...changes.map(({ segment_id, subject_id, version, change, reason, matched }) => ({
-      topic: `segment.${change}`,
-      subject_id,
-      payload: { segment: keys.get(segment_id), version, at: at.toISOString(), reason, ...(matched && { matched }) },
-    })),
-  );
 }

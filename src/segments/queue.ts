@@ -3,20 +3,32 @@ import type { Knex } from 'knex';
 
 export type SubjectChange = { subject_id: string; what: string };
 
-/** Takes so many notes out; those that another process is taking are left to it. */
-export async function takeChanges(trx: Knex.Transaction, limit: number): Promise<SubjectChange[]> {
+/**
+ * Takes so many notes out; those that another process is taking are left to it.
+ *
+ * @param sub of this subject alone; else of all that are not set aside
+ */
+export async function takeChanges(trx: Knex.Transaction, limit: number, sub?: string): Promise<SubjectChange[]> {
+  const whose = sub === undefined ? 'not in (select subject_id from subjects_set_aside)' : '= :sub::uuid';
   const { rows } = await trx.raw(
-    `delete from subject_changes where ctid = any (array(select ctid from subject_changes limit ? for update skip locked))
+    `delete from subject_changes where ctid = any (array(
+       select ctid from subject_changes where subject_id ${whose} limit :limit for update skip locked))
      returning subject_id, what`,
-    [limit],
+    { limit, sub: sub ?? null },
   );
   return rows;
 }
 
+/** As the triggers do. @param what the table in which something changed */
+export async function noteChange(db: Knex, { subject_id, what }: SubjectChange): Promise<void> {
+  await db('subject_changes').insert({ subject_id, what });
+}
+
 /** Whether there is anything to do at this moment: one statement, however many segments there are. */
 export async function whatIsWaiting(db: Knex, at: Date): Promise<{ people: boolean; builds: boolean }> {
-  const row = await db('waiting_evaluations').first('is_noted', 'next_due_at', 'is_building');
-  return { people: row.is_noted || (row.next_due_at !== null && row.next_due_at <= at), builds: row.is_building };
+  const row = await db('waiting_evaluations').first('is_noted', 'next_due_at', 'is_building', 'next_try_at');
+  const isDue = [row.next_due_at, row.next_try_at].some((due: Date | null) => due !== null && due <= at);
+  return { people: row.is_noted || isDue, builds: row.is_building };
 }
 
 /**
@@ -53,10 +65,21 @@ export async function stopRounds(trx: Knex.Transaction): Promise<void> {
 
 /**
  * Whoever changes what segments ask of each other comes after whoever is doing so, and sees it: two edits at once, each without fault,
- * must not make a ring, in which each build asks for the other for ever. Taken before any segment is locked.
+ * must not make a ring, in which each build asks for the other for ever. Taken before any segment is locked, and by whoever locks one and
+ * raises the revision: two that lock several would wait for each other in a circle.
  */
 export async function orderDefinitions(trx: Knex): Promise<void> {
   await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 8))', ['definitions']);
+}
+
+/** So many people who may be members, in the order of their subs. */
+export async function standingAfter(db: Knex, after: string | null, limit: number): Promise<string[]> {
+  const rows: { subject_id: string }[] = await db('standing_subjects')
+    .select('subject_id')
+    .modify((query) => void (after !== null && query.where('subject_id', '>', after)))
+    .orderBy('subject_id')
+    .limit(limit);
+  return rows.map(({ subject_id }) => subject_id);
 }
 
 /** Each sub with the one that stands for it today. */

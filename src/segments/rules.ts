@@ -52,7 +52,9 @@ async function compileRules(db: Knex, revision: number, log: Logger): Promise<Ru
       const key = `${channel} ${event}`;
       const known =
         touched.get(key) ??
-        [...byBuild.values()].filter(({ compiled }) => isTouchedBy(compiled, { event, channel }, through));
+        [...byBuild.values()].filter(
+          ({ compiled, is_paused }) => !is_paused && isTouchedBy(compiled, { event, channel }, through),
+        );
       // Names are the sender's: a flood of new ones must not fill the memory.
       if (touched.size < 10_000) touched.set(key, known);
       return known;

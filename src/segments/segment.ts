@@ -14,15 +14,7 @@ import type { Segment } from './definition.ts';
 import { parseSegment, sentenceOf } from './parse.ts';
 import { orderDefinitions, standingSubs, stopRounds } from './queue.ts';
 import { type References, readTagging, referencesIn } from './rules.ts';
-import {
-  countChanges,
-  currentSizes,
-  deleteBuildStates,
-  readTrends,
-  replaceBuild,
-  stopClock,
-  type TrendRow,
-} from './state-store.ts';
+import { countChanges, currentSizes, readTrends, replaceBuild, stopClock, type TrendRow } from './state-store.ts';
 import {
   addToList,
   askForBuild,
@@ -196,8 +188,9 @@ async function standing(trx: Knex.Transaction, key: string): Promise<SegmentRow>
   return row;
 }
 
-/** Its members stay as they are; nothing is evaluated until it goes on. */
+/** Its members stay as they are, but for those who may not be members any more; nothing is asked of anybody until it goes on. */
 export async function pauseSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
+  await orderDefinitions(trx);
   // A round under way would write moments that come due, with nobody left who looks.
   await stopRounds(trx);
   const row = await standing(trx, key);
@@ -210,6 +203,7 @@ export async function pauseSegment(trx: Knex.Transaction, { clock }: SegmentServ
 
 /** Goes on as if it had never stood still: evaluated for everybody first. */
 export async function resumeSegment(trx: Knex.Transaction, { clock }: SegmentServices, key: string): Promise<void> {
+  await orderDefinitions(trx);
   const row = await standing(trx, key);
   if (row.status === 'active') return;
   await updateSegment(trx, row.id, { status: 'active', updated_at: clock.now() });
@@ -233,7 +227,6 @@ export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentSe
   const { exited } = await replaceBuild(trx, { segment_id, version, old_id, new_id: null, at });
   await countChanges(trx, at, [{ segment_id, entered: 0, exited }]);
   await retireBuilds(trx, segment_id);
-  if (old_id !== null) await deleteBuildStates(trx, old_id, Number.MAX_SAFE_INTEGER);
   await updateSegment(trx, segment_id, { status: 'archived', live_build_id: null, updated_at: at });
   await raiseRevision(trx);
   await publish(trx, { topic: 'segment.archived', payload: { segment: key, version, exited } });

@@ -20,8 +20,16 @@ export async function readStates(db: Knex, subs: string[]): Promise<State[]> {
     .whereRaw('subject_id = any (?::uuid[])', [subs]);
 }
 
-export async function readDue(db: Knex, at: Date, limit: number): Promise<{ build_id: number; subject_id: string }[]> {
-  return db('segment_states').select('build_id', 'subject_id').where('due_at', '<=', at).orderBy('due_at').limit(limit);
+/** @param sub of this subject alone; else of all that are not set aside */
+export async function readDue(
+  db: Knex,
+  at: Date,
+  limit: number,
+  sub?: string,
+): Promise<{ build_id: number; subject_id: string }[]> {
+  const due = db('segment_states').select('build_id', 'subject_id').where('due_at', '<=', at).limit(limit);
+  if (sub !== undefined) return due.where({ subject_id: sub });
+  return due.whereRaw('subject_id not in (select subject_id from subjects_set_aside)').orderBy('due_at');
 }
 
 /** Sorted, so that two writers wait for each other in one direction. */

@@ -24,6 +24,8 @@ export type BuildRow = {
   kind: 'rule' | 'list';
   version: number;
   status: 'building' | 'live';
+  /** Whoever may not be a member any more leaves it; nothing else changes. */
+  is_paused: boolean;
   definition: Segment;
 };
 
@@ -42,8 +44,9 @@ export async function readBuilds(db: Knex): Promise<BuildRow[]> {
     .join('segments as s', 's.id', 'b.segment_id')
     .join('segment_versions as v', (on) => on.on('v.segment_id', 'b.segment_id').andOn('v.version', 'b.version'))
     .whereIn('b.status', ['building', 'live'])
-    .where('s.status', 'active')
+    .whereIn('s.status', ['active', 'paused'])
     .orderBy('b.id')
+    .select({ is_paused: db.raw(`s.status = 'paused'`) })
     .select({
       build_id: 'b.id',
       segment_id: 's.id',
@@ -182,13 +185,31 @@ export async function takeBuild(trx: Knex.Transaction): Promise<AskedBuild | und
        join segment_versions v on v.segment_id = b.segment_id and v.version = b.version
       where b.status = 'building' order by b.id`,
   );
-  for (const row of rows) {
-    const { rows: answer } = await trx.raw('select pg_try_advisory_xact_lock(hashtextextended(?, 7)) as mine', [
-      `build ${row.id}`,
-    ]);
-    if (answer[0].mine) return row;
-  }
+  for (const row of rows) if (await hold(trx, row.id)) return row;
   return undefined;
+}
+
+async function hold(trx: Knex.Transaction, id: number): Promise<boolean> {
+  const { rows } = await trx.raw('select pg_try_advisory_xact_lock(hashtextextended(?, 7)) as mine', [`build ${id}`]);
+  return rows[0].mine;
+}
+
+/**
+ * A build that nobody wants any more and whose rows are still there, unless somebody still makes it; held as one that is made is. Those of one
+ * that was replaced, that failed, and that was given up before or while it was made.
+ */
+export async function takeLeft(trx: Knex.Transaction): Promise<number | undefined> {
+  const rows: { id: number }[] = await trx('segment_builds')
+    .select('id')
+    .whereIn('status', ['retired', 'failed'])
+    .where('is_emptied', false)
+    .orderBy('id');
+  for (const { id } of rows) if (await hold(trx, id)) return id;
+  return undefined;
+}
+
+export async function markEmptied(db: Knex, id: number): Promise<void> {
+  await db('segment_builds').where({ id }).update({ is_emptied: true });
 }
 
 /** False when it was given up meanwhile. */

@@ -41,6 +41,7 @@ export async function removeTagRule(
   services: SegmentServices,
   rule: Pick<TagRule, 'tag' | 'segment'>,
 ): Promise<void> {
+  await orderDefinitions(trx);
   if (!(await deleteTagRule(trx, rule))) throw fail('not_found');
   await rebuildTagReaders(trx, services, rule.tag);
 }

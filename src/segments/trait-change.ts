@@ -9,6 +9,7 @@ import type { RfmSettings } from '../profiles/rfm.ts';
 import { deleteDefinition, insertDefinition, updateDefinition, writeRfm } from '../profiles/trait-store.ts';
 import { rebuildReaders } from './build.ts';
 import { sentenceOf } from './parse.ts';
+import { orderDefinitions } from './queue.ts';
 import { readTagging, referencesIn } from './rules.ts';
 import type { SegmentServices } from './segment.ts';
 import { newestDefinitions, raiseRevision } from './store.ts';
@@ -27,6 +28,7 @@ export async function defineTrait(
   json: unknown,
   by: string,
 ): Promise<OwnTrait> {
+  await orderDefinitions(trx);
   const trait = await checkedTrait(services, json);
   const isNew = await insertDefinition(trx, { ...trait, created_at: services.clock.now(), created_by: by });
   if (!isNew) throw fail('conflict', { fields: { name: 'There is a trait of this name.' } });
@@ -41,6 +43,7 @@ export async function editTrait(
   name: string,
   json: unknown,
 ): Promise<OwnTrait> {
+  await orderDefinitions(trx);
   const trait = await checkedTrait(services, json);
   if (trait.name !== name) throw fail('invalid_fields', { fields: { name: 'The name of a trait stays.' } });
   if (!(await updateDefinition(trx, trait, services.clock.now()))) throw fail('not_found');
@@ -50,6 +53,7 @@ export async function editTrait(
 
 /** @throws not_found | conflict: a segment asks for it */
 export async function removeTrait(trx: Knex.Transaction, name: string): Promise<void> {
+  await orderDefinitions(trx);
   if (!(await deleteDefinition(trx, name))) throw fail('not_found');
   const tagging = await readTagging(trx);
   const reader = (await newestDefinitions(trx)).find(({ definition }) =>
@@ -67,6 +71,7 @@ export async function changeRfm(
   settings: RfmSettings,
   by: string,
 ): Promise<void> {
+  await orderDefinitions(trx);
   await writeRfm(trx, { settings, at: services.clock.now(), by });
   await rebuildTraitReaders(trx, services, rfmNames);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { archiveOldMonths, exportMonth, importEvents } from '../../src/events/archive.ts';
+import { tidyEvents } from '../../src/events/jobs.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
   addSubject,
@@ -85,12 +86,31 @@ describe('a month older than is kept', () => {
     expect(await archive()).toEqual([]);
   });
 
-  it('takes the contexts along that no younger month refers to', async () => {
+  it('leaves no contexts behind that no month refers to, whoever removed it', async () => {
     for (const month of ['2027-01', '2027-04']) await record(month);
     await db('event_contexts').insert({ id: crypto.randomUUID(), context: {}, used_on: '2027-01-01' });
-    await archive();
+    const contexts = await db('event_contexts').count();
+    await tidyEvents(db, log);
+    expect(await db('event_contexts').count()).toEqual(contexts);
+    await db.raw('drop table events_2027_01');
+    await tidyEvents(db, log);
     expect(await db('event_contexts').select(db.raw('distinct used_on::text as day'))).toEqual([{ day: '2027-04-01' }]);
     expect((await recorded('2027-04')).every((row) => row.context.locale === 'zh-CN')).toBe(true);
+  });
+
+  it('tells of it with the removal, or neither', async () => {
+    for (const month of ['2027-01', '2027-04']) await record(month, 1);
+    const told: Date[] = [];
+    const options = { keepMonths: 2, archiveDir };
+    const fails = async () => {
+      throw new Error('nobody listens');
+    };
+    await expect(archiveOldMonths({ db, clock, log, removed: fails }, options)).rejects.toThrow('nobody listens');
+    expect(await months()).toContain('events_2027_01');
+    const removed = async (_: unknown, until: Date) => void told.push(until);
+    await archiveOldMonths({ db, clock, log, removed }, options);
+    expect(told).toEqual([new Date('2027-02-01T00:00:00Z')]);
+    expect(await months()).not.toContain('events_2027_01');
   });
 
   it('comes back as it was, not counted again, however often it is imported', async () => {

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { usualRfm } from '../../src/profiles/rfm.ts';
+import { rebuildSeeing } from '../../src/segments/build.ts';
+import { whatIsWaiting } from '../../src/segments/queue.ts';
 import { archiveSegment, changeList, createList, pauseSegment, resumeSegment } from '../../src/segments/segment.ts';
+import { addTagRule, removeTagRule } from '../../src/segments/tag-rules.ts';
+import { changeRfm } from '../../src/segments/trait-change.ts';
 import { absorb, addSubject, agree } from '../events/harness.ts';
 import { days, segmentsWorld } from './world.ts';
 
@@ -230,6 +235,118 @@ describe('a segment', () => {
     await db.transaction((trx) => resumeSegment(trx, world.services, 'paused'));
     await settle();
     expect(await members('paused')).toEqual([late]);
+  });
+
+  it('F16: is left by whoever takes their consent back while it is paused, and by nobody else', async () => {
+    const [back, off, stays] = [await addSubject(db), await addSubject(db), await addSubject(db)];
+    const subs = [back, off, stays];
+    await create({ key: 'paused-marketing', purpose: 'marketing', where: { event: 'checkout_started', within: '7d' } });
+    for (const sub of subs) {
+      await agree(db, sub, 'marketing');
+      await does(sub, 'checkout_started', { context: { consent: { categoryPreferences: { marketing: true } } } });
+    }
+    await settle();
+    expect(await members('paused-marketing')).toEqual(subs.toSorted());
+    await db.transaction((trx) => pauseSegment(trx, world.services, 'paused-marketing'));
+    await db('consents').insert({
+      ...(await db('consents').where({ subject_id: back }).first('subject_id', 'purpose', 'version', 'channel')),
+      is_granted: false,
+    });
+    await db('personalisation_choices').insert({ subject_id: off, is_on: false, channel: 'website' });
+    await agree(db, stays, 'profiling');
+    await later(days(8));
+    expect(await members('paused-marketing')).toEqual([stays]);
+    expect(await log('paused-marketing', back)).toEqual(['entered by definition', 'exited by consent']);
+    expect(await log('paused-marketing', off)).toEqual(['entered by definition', 'exited by personalisation']);
+    expect(await sizeOf('paused-marketing')).toBe(1);
+    expect(await db('outbox').where({ topic: 'segment.exited', subject_id: back })).toHaveLength(1);
+    // Whoever agrees again has to be asked what they did: when it goes on.
+    await agree(db, back, 'marketing');
+    await settle();
+    expect(await members('paused-marketing')).toEqual([stays]);
+  });
+
+  it('leaves no rows of a build that was given up, failed or was replaced', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'given-up', where: { event: 'coupon_seen' } });
+    await settle();
+    await edit('given-up', { where: { event: 'coupon_seen', count: { gte: 2 } } });
+    await does(sub, 'coupon_seen');
+    await world.round();
+    await edit('given-up', { where: { event: 'coupon_seen', count: { gte: 3 } } });
+    await does(sub, 'coupon_seen');
+    await settle();
+    const left = await db('segment_states as t')
+      .join('segment_builds as b', 'b.id', 't.build_id')
+      .whereNotIn('b.status', ['building', 'live'])
+      .select('b.id', 'b.status');
+    expect(left).toEqual([]);
+    expect((await whatIsWaiting(db, world.clock.now())).builds).toBe(false);
+  });
+
+  it('writes nothing where the answer is the one that is kept', async () => {
+    const sub = await addSubject(db);
+    const of = (path: string) => ({ per: path, all: [{ event: 'compared' }] });
+    await create({ key: 'compared', where: { all: [of('product_id'), of('sku')] } });
+    await settle();
+    const properties = { product_id: 'p', sku: 's' };
+    await does(sub, 'compared', { properties });
+    await settle();
+    const row = () => db('segment_states').where({ subject_id: sub }).select(db.raw('xmin::text'), 'matched');
+    const before = await row();
+    await does(sub, 'compared', { properties });
+    await settle();
+    expect(await row()).toEqual(before);
+  });
+
+  it('is evaluated again when events that it can see are removed', async () => {
+    const [old, young] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'ever', where: { event: 'store_opened' } });
+    await create({ key: 'lately', where: { event: 'store_opened', within: '30d' } });
+    for (const sub of [old, young]) await does(sub, 'store_opened');
+    await settle();
+    await db('events').where({ subject_id: old, event: 'store_opened' }).delete();
+    const last = await db('segment_builds').max('id as id').first();
+    const until = new Date(world.clock.now().getTime() - days(40));
+    await db.transaction((trx) => rebuildSeeing(trx, { clock: world.clock }, until));
+    await settle();
+    expect(await members('ever')).toEqual([young]);
+    expect(await log('ever', old)).toEqual(['entered by definition', 'exited by definition']);
+    const asked = await db('segment_builds as b')
+      .join('segments as s', 's.id', 'b.segment_id')
+      .where('b.id', '>', last?.id)
+      .select('s.key');
+    expect(asked.map(({ key }) => key)).not.toContain('lately');
+  });
+
+  it('is built while tags, traits and other segments change, and nobody waits in a circle', async () => {
+    const keys = ['in-circle-a', 'in-circle-b'];
+    for (const key of keys)
+      await create({ key, where: { all: [{ tag: 'circle' }, { trait: 'rfm_recency', op: 'gte', value: 2 }] } });
+    await create({ key: 'gives-the-tag', where: { event: 'page_viewed' } });
+    await settle();
+    // Whoever raises the revision holds it for a while.
+    await db.raw(`
+      create function linger() returns trigger language plpgsql as $$ begin perform pg_sleep(0.02); return new; end $$;
+      create trigger lingers before update on segment_revision for each row execute function linger()`);
+    const { services } = world;
+    const rule = { tag: 'circle', segment: 'gives-the-tag', by: 'test' };
+    for (let n = 0; n < 3; n++) {
+      for (const key of keys) await edit(key, { where: { all: [{ tag: 'circle' }, { event: `e${n}` }] } });
+      await Promise.all([
+        build(),
+        build(),
+        db.transaction(async (trx) => {
+          if (n % 2) await removeTagRule(trx, services, rule);
+          else await addTagRule(trx, services, rule);
+        }),
+        db.transaction((trx) => changeRfm(trx, services, usualRfm, 'test')),
+        db.transaction((trx) => pauseSegment(trx, services, 'in-circle-b')),
+        db.transaction((trx) => resumeSegment(trx, services, 'in-circle-b')),
+      ]);
+    }
+    await db.raw('drop trigger lingers on segment_revision');
+    await settle();
   });
 
   it('is left by everybody when it is put away, and its log stays', async () => {

@@ -1,0 +1,33 @@
+import type { Knex } from 'knex';
+
+/** Rounds of segments go on beside somebody who cannot be evaluated, and what builds leave behind is taken away. */
+export async function up(knex: Knex): Promise<void> {
+  await knex.raw(`
+    create table evaluations_set_aside (
+      subject_id uuid primary key,
+      since timestamptz not null,
+      tries integer not null default 1,
+      due_at timestamptz not null,
+      error text not null
+    );
+    comment on table evaluations_set_aside is 'Subjects whom no round could deal with. Their notes stay where they are and are passed over; each is tried again, alone, at due_at, and later each time.';
+    create index evaluations_set_aside_due on evaluations_set_aside (due_at);
+    create view subjects_set_aside as select subject_id from evaluations_set_aside;
+    comment on view subjects_set_aside is 'Whom rounds pass over when they take notes.';
+
+    alter table segment_builds add column is_emptied boolean not null default false;
+    comment on column segment_builds.is_emptied is 'Of a build that was replaced, given up or failed: whether its rows of segment_states are gone.';
+    create index segment_builds_left on segment_builds (id) where status in ('retired', 'failed') and not is_emptied;
+
+    -- NOT IN is a filter beside the scan, whatever PostgreSQL expects: the first row that is not passed over ends it.
+    create or replace view waiting_evaluations as
+      select exists (select from subject_activity where subject_id not in (select subject_id from subjects_set_aside))
+             or exists (select from subject_changes where subject_id not in (select subject_id from subjects_set_aside)) as is_noted,
+             (select due_at from segment_states
+               where due_at is not null and subject_id not in (select subject_id from subjects_set_aside)
+               order by due_at limit 1) as next_due_at,
+             exists (select from segment_builds where status = 'building')
+             or exists (select from segment_builds where status in ('retired', 'failed') and not is_emptied) as is_building,
+             (select min(due_at) from evaluations_set_aside) as next_try_at;
+  `);
+}

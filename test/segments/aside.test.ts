@@ -1,0 +1,124 @@
+/** A person whom the database refuses, made so by a trigger: the others go on, and when the fault is gone the person catches up. */
+import { describe, expect, it } from 'vitest';
+import { countSetAside } from '../../src/segments/aside-store.ts';
+import { whatIsWaiting } from '../../src/segments/queue.ts';
+import { addSubject } from '../events/harness.ts';
+import { segmentsWorld } from './world.ts';
+
+const world = await segmentsWorld();
+const { db, create, does, members, settle, later, build } = world;
+
+const minute = 60_000;
+
+/** Whatever is written of one subject there is refused until it is dropped. */
+async function refuse(sub: string, table: string): Promise<() => Promise<void>> {
+  await db.raw(`
+    create or replace function refuse_${table}() returns trigger language plpgsql as $$
+    begin
+      if new.subject_id = '${sub}' then raise exception 'a fault in the rows of one person'; end if;
+      return new;
+    end $$;
+    create or replace trigger refused before insert or update on ${table} for each row execute function refuse_${table}()`);
+  return async () => void (await db.raw(`drop trigger refused on ${table}`));
+}
+
+const asideOf = (subject_id: string) => db('evaluations_set_aside').where({ subject_id }).first();
+const isWaiting = async () => (await whatIsWaiting(db, world.clock.now())).people;
+
+describe('F17: somebody who cannot be evaluated', () => {
+  it('keeps nobody else waiting, is tried again later each time, and catches up when the fault is gone', async () => {
+    const [bad, good, later_on] = [await addSubject(db), await addSubject(db), await addSubject(db)];
+    await create({ key: 'readers', where: { event: 'article_viewed', count: { gte: 2 } } });
+    await settle();
+    const allow = await refuse(bad, 'segment_states');
+    for (const sub of [bad, good, bad, good]) await does(sub, 'article_viewed');
+    await settle();
+    expect(await members('readers')).toEqual([good]);
+    expect(await asideOf(bad)).toMatchObject({ tries: 1, error: 'a fault in the rows of one person' });
+
+    // Passed over: the next round is one transaction for everybody again, and idle is idle though notes are left.
+    for (const sub of [bad, later_on, later_on]) await does(sub, 'article_viewed');
+    expect(await world.round()).toBe(2);
+    expect(await members('readers')).toEqual([good, later_on].sort());
+    expect(await isWaiting()).toBe(false);
+    expect(await db('subject_activity').where({ subject_id: bad })).not.toEqual([]);
+
+    await later(minute);
+    expect(await asideOf(bad)).toMatchObject({ tries: 2 });
+    await later(minute);
+    expect(await asideOf(bad)).toMatchObject({ tries: 2 });
+    await later(minute);
+    expect(await asideOf(bad)).toMatchObject({ tries: 3 });
+    expect(await countSetAside(db)).toMatchObject({ people: 1, since: new Date('2026-11-26T04:00:00Z') });
+
+    await allow();
+    await later(4 * minute);
+    expect(await asideOf(bad)).toBeUndefined();
+    expect(await members('readers')).toEqual([bad, good, later_on].sort());
+    const counted = await db('profile_counts').where({ subject_id: bad, event: 'article_viewed' }).first();
+    expect(counted.n).toBe(3);
+    expect(await db('subject_activity').where({ subject_id: bad })).toEqual([]);
+  });
+
+  it('whose moment has come does not hold up the moments of others', async () => {
+    const [bad, good] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'this-hour', where: { event: 'searched', within: '1h' } });
+    for (const sub of [bad, good]) await does(sub, 'searched');
+    await settle();
+    const allow = await refuse(bad, 'segment_changes');
+    await later(60 * minute);
+    expect(await members('this-hour')).toEqual([bad]);
+    expect(await isWaiting()).toBe(false);
+    await allow();
+    await later(minute);
+    expect(await members('this-hour')).toEqual([]);
+  });
+
+  it('whose profile cannot be written is set aside too', async () => {
+    const [bad, good] = [await addSubject(db), await addSubject(db)];
+    await settle();
+    const allow = await refuse(bad, 'profile_counts');
+    for (const sub of [bad, good]) await does(sub, 'shared');
+    await settle();
+    expect(await db('profile_counts').where({ event: 'shared' }).select('subject_id')).toEqual([{ subject_id: good }]);
+    await allow();
+    await later(minute);
+    expect(await db('profile_counts').where({ event: 'shared' })).toHaveLength(2);
+  });
+
+  it.each(['segment_built', 'segment_states'])('stops no build by a row of %s', async (table) => {
+    const event = `downloaded_${table}`;
+    const [bad, good] = [await addSubject(db), await addSubject(db)];
+    for (const sub of [bad, good]) await does(sub, event);
+    await settle();
+    const allow = await refuse(bad, table);
+    await create({ key: event.replaceAll('_', '-'), where: { event } });
+    await build();
+    const key = event.replaceAll('_', '-');
+    const { status } = await db('segment_builds as b')
+      .join('segments as s', 's.live_build_id', 'b.id')
+      .where({ 's.key': key })
+      .first('b.status');
+    expect(status).toBe('live');
+    // The statement's row alone was refused: asked by themselves, both are members.
+    expect(await members(key)).toEqual(table === 'segment_built' ? [bad, good].sort() : [good]);
+    await allow();
+    await later(minute);
+    expect(await members(key)).toEqual([bad, good].sort());
+  });
+
+  it('is nobody where the database is at fault: the round is left as it was', async () => {
+    const sub = await addSubject(db);
+    await settle();
+    await does(sub, 'clicked');
+    await db.raw(`
+      create function refuse_everybody() returns trigger language plpgsql as $$
+      begin raise exception 'shutting down' using errcode = '57P01'; end $$;
+      create trigger refused before insert on profile_counts for each row execute function refuse_everybody()`);
+    await expect(world.round()).rejects.toThrow('shutting down');
+    expect(await asideOf(sub)).toBeUndefined();
+    await db.raw('drop trigger refused on profile_counts');
+    await settle();
+    expect(await db('profile_counts').where({ subject_id: sub })).toHaveLength(1);
+  });
+});
