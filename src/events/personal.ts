@@ -41,9 +41,31 @@ export function isAddress(id: string): boolean {
   return /^[^\s@]+@[^\s@.]+\.[^\s@]+$/.test(id);
 }
 
+/**
+ * Numbers as people write them: spaces, hyphens, dots and brackets between the digits, digits of full width. Two of these at most, and a
+ * bounded number of digits: from each place the time is bounded (threat F7).
+ */
+const between = '[\\s().\\-\u2010-\u2015\u2212/（）]{0,2}';
+const digit = '[0-9０-９]';
+const number = (...digits: string[]) => new RegExp(`(?<!${digit})${digits.join(between)}(?!${digit})`, 'gu');
+const nine = `(?:${between}${digit}){9}`;
+const mobiles = [
+  number('(?:[+＋]|[0０]{2})?[8８]', '[6６]', '[1１]', `[3-9３-９]${nine}`),
+  number('[1１]', `[3-9３-９]${nine}`),
+];
+const foreign = new RegExp(`[+＋]${digit}(?:${between}${digit}){6,14}(?!${digit})`, 'gu');
+const landline = new RegExp(`(?<![\\w-])[(（]?[0０]${digit}{2,3}[\\s)）-]{1,2}${digit}{7,8}(?![\\w-])`, 'gu');
+
+function maskNumbers(text: string, mask: (digits: string) => string): string {
+  return [...mobiles, foreign, landline].reduce(
+    (masked, pattern) => masked.replace(pattern, (found) => mask(found.normalize('NFKC').replace(/[^\d+]/g, ''))),
+    text,
+  );
+}
+
 /** Who somebody is said to be. Trackers are often told a phone number or an address for it, which proves nothing and is nobody's id. */
 export function maskedClaim(id: string): string {
-  return isPhone(id) || isAddress(id) ? mask(id) : id;
+  return isPhone(id) || isAddress(id) ? mask(id) : maskNumbers(id, mask);
 }
 
 function mask(value: unknown): string {
@@ -56,15 +78,17 @@ function mask(value: unknown): string {
 
 /** Text for a page: numbers and addresses in it are masked, whatever field it stood in. */
 export function maskedText(text: string): string {
-  return text
-    .replace(address, (found) => maskEmail(found))
-    .replace(/(?<!\d)(?:\+?86)?1[3-9]\d{9}(?!\d)/g, (found) => maskPhone(found));
+  return maskNumbers(
+    text.replace(address, (found) => maskEmail(found)),
+    mask,
+  );
 }
 
 /** The start of a refused event for its sender to recognise it by; no credential, no number, no address. */
 export function maskedSample(text: string): string {
   const plain = text.replace(/"(id_?token|access_?token|writeKey)":"[^"]*"/gi, '"$1":"[redacted]"');
-  return scrub(plain)
+  const masked = maskNumbers(scrub(plain), (digits) => `${digits.slice(0, 3)}****${digits.slice(-2)}`);
+  return masked
     .replace(address, (found) => maskEmail(found))
     .replace(/(?<!\d)\+?\d{8,18}(?!\d)/g, (digits) => `${digits.slice(0, 3)}****${digits.slice(-2)}`)
     .slice(0, 1_000);

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { mostAnHour } from '../../src/events/rejections.ts';
 import { type Send, serveApi } from '../api/http.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { addSubject, basic, bearer, clientKey, eventsApp, movableClock, seal, seedKeys, serverKey } from './harness.ts';
@@ -182,6 +183,20 @@ describe('GET /events/rejections', () => {
       expect(await ask(path, 'subjects')).toMatchObject({ status: 403 });
     const answer = await sendToApi('GET', '/api/v1/events/feed', { headers: basic(serverKey) });
     expect(answer.status).toBe(401);
+  });
+
+  it('F17: of one key so many an hour are kept, and those of others besides', async () => {
+    await db('event_rejections').del();
+    const bad = (n: number) => Array.from({ length: n }, () => 'no object');
+    for (let n = 0; n < mostAnHour / 100 + 1; n++) await sendBatch(clientKey, ...bad(99));
+    const answers = await Promise.all(Array.from({ length: 4 }, () => sendBatch(clientKey, ...bad(50))));
+    expect(answers.every(({ body }) => body.rejected?.length === 50)).toBe(true);
+    await sendBatch(serverKey, ...bad(7));
+    const kept = await db('event_rejections').select('source_id').count('* as n').groupBy('source_id');
+    expect(kept.map(({ n }) => Number(n)).sort((a, b) => a - b)).toEqual([7, mostAnHour]);
+    await db('event_rejections').update({ received_at: db.raw(`received_at - interval '1 hour'`) });
+    await sendBatch(clientKey, ...bad(3));
+    expect(Number((await db('event_rejections').count('* as n').first())?.n)).toBe(mostAnHour + 10);
   });
 });
 

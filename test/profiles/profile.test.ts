@@ -3,6 +3,7 @@ import { systemClock } from '../../src/clock.ts';
 import { bindAnonymous, settleLookbacks } from '../../src/events/bind.ts';
 import { claimHeldEvents } from '../../src/events/jobs.ts';
 import { profileOf } from '../../src/profiles/profile.ts';
+import { mostCounts } from '../../src/profiles/store.ts';
 import { evaluateRound } from '../../src/segments/live.ts';
 import { createRulesReader } from '../../src/segments/rules.ts';
 import { keyOf } from '../../src/subjects/identity-key.ts';
@@ -71,6 +72,37 @@ describe('the profile', () => {
         miniprogram: { counts: { order_paid: 1 } },
       },
     });
+  });
+
+  it('F17: counts so many names of one person, and the rest together', async () => {
+    const [inventive, plain] = [await addSubject(db), await addSubject(db)];
+    const invented = (from: number) =>
+      Array.from({ length: 300 }, (_, n) => ({
+        userId: inventive,
+        event: `invented ${from + n}`,
+        context: { channel: n % 2 ? 'website' : `channel_${from + n}`, campaign: { source: 's' } },
+      }));
+    await send([
+      { userId: inventive, event: 'page_viewed' },
+      { userId: plain, event: 'invented 1' },
+    ]);
+    await refresh();
+    for (const from of [0, 300]) await send([...invented(from), { userId: inventive, event: 'page_viewed' }]);
+    // Read before it is kept, and after.
+    for (let round = 0; round < 2; round++) {
+      const { channels, events_total } = await profileOf(db, inventive);
+      expect(events_total).toBe(603);
+      expect(channels.server?.counts.page_viewed).toBe(3);
+      expect(channels['(other)']?.counts).toEqual({ '(other)': 101 });
+      await refresh();
+    }
+    expect(await db('profile_counts').where({ subject_id: inventive })).toHaveLength(mostCounts + 1);
+    await send(invented(600));
+    await refresh();
+    expect((await profileOf(db, inventive)).channels['(other)']?.counts).toEqual({ '(other)': 401 });
+    expect(await db('profile_counts').where({ subject_id: inventive })).toHaveLength(mostCounts + 1);
+    expect(await db('profile_touches').where({ subject_id: inventive })).toHaveLength(100);
+    expect((await profileOf(db, plain)).channels.server?.counts).toEqual({ 'invented 1': 1 });
   });
 
   it('keeps what is trusted too little apart', async () => {
