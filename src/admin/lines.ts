@@ -3,7 +3,7 @@ import type { AuditRow } from '../audit/audit.ts';
 import type { EventItem } from '../events/timeline.ts';
 import type { Translate } from '../http/i18n.ts';
 import type { Member } from '../segments/membership.ts';
-import type { Titles } from './titles.ts';
+import { propertyTitle, type Titles } from './titles.ts';
 
 const most = { fields: 40, characters: 300 };
 
@@ -51,6 +51,9 @@ export function auditLine(entry: AuditRow, t: Translate, colleagues: Map<string,
 }
 
 /** The values for which somebody is a member, some of each path. */
-export function matchedLines(matched: Member['matched']): { path: string; values: string[] }[] {
-  return Object.entries(matched ?? {}).map(([path, values]) => ({ path, values: values.slice(0, 20).map(plain) }));
+export function matchedLines(matched: Member['matched'], t: Translate): { title: string; values: string[] }[] {
+  return Object.entries(matched ?? {}).map(([path, values]) => ({
+    title: propertyTitle(t, path),
+    values: values.slice(0, 20).map(plain),
+  }));
 }

@@ -90,11 +90,11 @@ const pages: AdminRoute[] = [
     return { events: page.data.map((event) => eventLine(event, sub, titles)), next: page.next_cursor };
   }),
   personPage('profile', '/profile', (deps, { language }, { sub }) => profilePage(deps, sub, language)),
-  personPage('segments', '/segments', async (deps, _request, { sub }) => {
+  personPage('segments', '/segments', async (deps, { t }, { sub }) => {
     const memberships = await membershipsOf(deps.db, sub);
     const known = await segmentPage(deps.db, { after: undefined, limit: 200 });
     return {
-      memberships: memberships.map((membership) => ({ ...membership, values: matchedLines(membership.matched) })),
+      memberships: memberships.map((membership) => ({ ...membership, values: matchedLines(membership.matched, t) })),
       others: known.filter(
         ({ key, status }) => status !== 'archived' && !memberships.some((membership) => membership.key === key),
       ),

@@ -25,8 +25,8 @@ import { briefOf } from './person.ts';
 import { type Draft, draftOf, emptyDraft, jsonOf } from './segment-draft.ts';
 import { changed, faultsOf, readDraft, type ShownNode, shownNode, units } from './segment-form.ts';
 import { segmentServices, wordsFor } from './segment-services.ts';
-import { propertyTitle, rangeInWords, sentenceIn } from './segment-words.ts';
-import { titleIn } from './titles.ts';
+import { rangeInWords, sentenceIn } from './segment-words.ts';
+import { propertyTitle, titleIn } from './titles.ts';
 
 type Head = { key: string; name: string; purpose: string; tz: string };
 

@@ -2,7 +2,8 @@
 import type { Node } from '../segments/definition.ts';
 import type { ExplainedNode } from '../segments/explain.ts';
 import { plain } from './lines.ts';
-import { comparisonInWords, type Phrase, phraseOf, propertyTitle, sentenceIn, type Words } from './segment-words.ts';
+import { comparisonInWords, type Phrase, phraseOf, sentenceIn, type Words } from './segment-words.ts';
+import { propertyTitle } from './titles.ts';
 
 export type ExplainedPhrase = {
   text: string;
@@ -25,15 +26,16 @@ type Values = {
 };
 
 export function explanationTree(explained: ExplainedNode, words: Words): ExplainedPhrase {
-  const { node, code, holds, due_at: dueAt, observed, wanted, events = [], parts = [] } = explained;
+  const { node, path, code, holds, due_at: dueAt, wanted, events = [], parts = [] } = explained;
   const phrase = node ? phraseOf(words, node) : { text: words.t(`admin.says.${code}`), parts: [] };
   const values = valuesIn(explained, words);
   return {
     text: phrase.text,
     holds,
-    dueAt,
+    // What has parts stands as long as they do; the whole is said above them.
+    dueAt: parts.length && path !== 'where' ? null : dueAt,
     // Of a condition on one value the table says it.
-    found: observed === undefined || observed === null || values ? undefined : foundIn(words, observed),
+    found: values ? undefined : foundOf(explained, words),
     wanted: wanted && isCounted(node) ? comparisonInWords(words, wanted) : undefined,
     events: events.map(({ id, timestamp, event, channel }) => ({
       id,
@@ -62,6 +64,13 @@ function valuesIn({ node, candidates }: ExplainedNode, words: Words): Values | u
       })),
     })),
   };
+}
+
+function foundOf({ node, observed }: ExplainedNode, words: Words): string | undefined {
+  if (observed === undefined || observed === null) return undefined;
+  if (!node || !('sequence' in node)) return foundIn(words, observed);
+  const steps = node.sequence.filter((step) => !('no' in step)).length;
+  return words.t('admin.explain.steps', { reached: observed, steps });
 }
 
 const foundIn = ({ number }: Words, observed: unknown) =>

@@ -3,7 +3,7 @@ import type { Condition, EventNode, Match, SequenceNode, Window } from '../behav
 import type { Language, Translate } from '../http/i18n.ts';
 import { formatTime } from '../http/i18n.ts';
 import type { Node } from '../segments/definition.ts';
-import type { Titles } from './titles.ts';
+import { propertyTitle, type Titles } from './titles.ts';
 
 export type Words = {
   t: Translate;
@@ -175,11 +175,6 @@ export function rangeInWords(t: Translate, text: string): string {
 /** What is worked out has a title; of what companies usually say of people there are words. */
 function traitTitle({ t, titles }: Words, name: string): string {
   return t(`admin.trait.${name}`, { defaultValue: titles.ofTrait(name) });
-}
-
-/** What a property is called; a path that there are no words for stands for itself. */
-export function propertyTitle(t: Translate, path: string): string {
-  return t(`admin.property.${path}`, { defaultValue: path });
 }
 
 function windowInWords(words: Words, { within, between, calendar, after, before }: Window): string {

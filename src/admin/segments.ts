@@ -65,7 +65,10 @@ function segmentPage(tab: string, path: string, values: Page): AdminRoute {
   };
 }
 
-const head = ({ row, size, build }: SegmentDetail) => ({ segment: row, size, build });
+function head({ row, size, build }: SegmentDetail) {
+  const isBuilding = build?.status === 'building' && row.status === 'active';
+  return { segment: row, size, build, isBuilding, script: isBuilding ? 'live-page.js' : undefined };
+}
 
 async function overview(deps: AdminDependencies, request: AdminRequest, { row, size, definition }: SegmentDetail) {
   const to = deps.clock.now();
@@ -85,23 +88,27 @@ async function overview(deps: AdminDependencies, request: AdminRequest, { row, s
   };
 }
 
-async function members(deps: AdminDependencies, { query }: AdminRequest, { row }: SegmentDetail) {
+async function members(deps: AdminDependencies, { query, t }: AdminRequest, { row }: SegmentDetail) {
   const found = await membersOf(deps.db, row.key, { after: idOrNone(query.after) ?? null, limit: pageSize + 1 });
   const page = found.slice(0, pageSize);
   const briefs = await Promise.all(page.map(({ sub }) => briefOf(deps, sub)));
   return {
-    members: page.map((member, at) => ({ ...member, who: briefs[at], values: matchedLines(member.matched) })),
+    members: page.map((member, at) => ({ ...member, who: briefs[at], values: matchedLines(member.matched, t) })),
     next: found.length > pageSize ? page.at(-1)?.sub : undefined,
   };
 }
 
-async function changes(deps: AdminDependencies, { query }: AdminRequest, { row }: SegmentDetail) {
+async function changes(deps: AdminDependencies, { query, t }: AdminRequest, { row }: SegmentDetail) {
   const found = await changesOf(deps.db, row.key, { before: idOrNone(query.before) ?? null, limit: pageSize + 1 });
   const page = found.slice(0, pageSize);
   const briefs = new Map<string, Awaited<ReturnType<typeof briefOf>>>();
   for (const sub of new Set(page.map((change) => change.sub))) briefs.set(sub, await briefOf(deps, sub));
   return {
-    changes: page.map((change) => ({ ...change, who: briefs.get(change.sub), values: matchedLines(change.matched) })),
+    changes: page.map((change) => ({
+      ...change,
+      who: briefs.get(change.sub),
+      values: matchedLines(change.matched, t),
+    })),
     next: found.length > pageSize ? page.at(-1)?.id : undefined,
   };
 }
@@ -139,7 +146,7 @@ async function explanation(deps: AdminDependencies, request: AdminRequest, { row
     answer: why,
     who: await briefOf(deps, person.sub),
     tree: why.explanation.where && explanationTree(why.explanation.where, await wordsFor(deps, request)),
-    values: matchedLines(why.matched),
+    values: matchedLines(why.matched, request.t),
   };
 }
 
@@ -214,8 +221,8 @@ async function exportMembers(deps: AdminDependencies, { ctx, params, actor, t }:
     ...found.map(({ sub, entered_at, matched }) => [
       sub,
       entered_at.toISOString(),
-      matchedLines(matched)
-        .map(({ path, values }) => `${path}: ${values.join(', ')}`)
+      Object.entries(matched ?? {})
+        .map(([path, values]) => `${path}: ${values.join(', ')}`)
         .join('; '),
     ]),
   ]);

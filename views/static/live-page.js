@@ -4,8 +4,8 @@
  */
 (() => {
   const pauseButton = document.querySelector('[data-live-pause]');
-  const every = Number(document.getElementById('live')?.dataset.live);
-  if (!pauseButton || !every) return;
+  let every = Number(document.getElementById('live')?.dataset.live);
+  if (!every) return;
   let isPaused = false;
   let failures = 0;
 
@@ -33,6 +33,7 @@
         if (next && !isPaused && !isBusy()) {
           for (const open of live.querySelectorAll('details[open]'))
             next.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute('open', '');
+          every = Number(next.dataset.live);
           live.replaceWith(document.adoptNode(next));
         }
         failures = 0;
@@ -40,14 +41,14 @@
         failures += 1;
       }
     }
-    // Signed out, or no network: seldom, and then not at all.
-    if (failures < 20) setTimeout(look, every * (1 + failures));
+    // Signed out, or no network: seldom, and then not at all. A part that says no interval is done.
+    if (every && failures < 20) setTimeout(look, every * (1 + failures));
   }
 
-  pauseButton.addEventListener('click', () => {
+  pauseButton?.addEventListener('click', () => {
     isPaused = !isPaused;
     showState();
   });
-  showState();
+  if (pauseButton) showState();
   setTimeout(look, every);
 })();
