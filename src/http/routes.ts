@@ -148,7 +148,7 @@ type Read = Pick<RouteRequest<Shape, Shape, Shape, Shape>, 'params' | 'query' | 
 /** Reads and checks everything the caller sent, and reports all faults at once. */
 async function readRequest<Services>(ctx: Context, route: Route<Services>): Promise<Read> {
   const params = route.params?.safeParse((ctx as { params?: unknown }).params);
-  if (params && !params.success) throw fail('not_found');
+  if ((params && !params.success) || !isStorable(params?.data)) throw fail('not_found');
   const fields = new Map<string, string>();
   const read = (schema: Shape | undefined, value: unknown, name: string) => {
     const parsed = schema?.safeParse(value);
@@ -156,6 +156,8 @@ async function readRequest<Services>(ctx: Context, route: Route<Services>): Prom
     return parsed?.data ?? {};
   };
   const query = route.query ? read(route.query, ctx.query, 'query') : refuseAll(fields, Object.keys(ctx.query));
+  for (const [name, value] of Object.entries(ctx.query))
+    if (!isStorable(value)) fields.set(name.slice(0, 100), 'A NUL character (%00) is in no text.');
   const headers = read(route.headers, ctx.headers, 'headers');
   const body = read(route.body, route.body && (await readBody(ctx)), 'body');
   if (fields.size) throw fail('invalid_fields', { fields: Object.fromEntries(fields) });

@@ -16,7 +16,7 @@ const routes = [
     id: 'getThing',
     summary: 'One thing',
     params: z.object({ id: z.string().regex(/^\d+$/) }),
-    query: z.strictObject({ size: z.coerce.number().int().min(1).optional() }),
+    query: z.strictObject({ size: z.coerce.number().int().min(1).optional(), like: z.string().optional() }),
     answer: z.object({ id: z.string(), greeting: z.string(), size: z.number().nullable() }),
     errors: ['conflict'],
     async handle({ greeting }, { params, query }) {
@@ -199,6 +199,11 @@ describe('what is sent', () => {
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'bad_request' } } });
   });
 
+  test('E5: 400 for a NUL in the query, which no text that is looked for can hold', async () => {
+    const answer = await send('GET', '/api/test/things/1?like=b%00x', { token });
+    expect(answer.body.error).toMatchObject({ code: 'invalid_fields', fields: { like: expect.any(String) } });
+  });
+
   test('400 for text that is not JSON', async () => {
     const answer = await send('POST', '/api/test/things', { token, body: '{"name":' });
     expect(answer.body.error?.code).toBe('invalid_json');
@@ -308,6 +313,7 @@ describe('the document', () => {
     expect(operation?.parameters).toEqual([
       expect.objectContaining({ in: 'path', name: 'id', required: true }),
       expect.objectContaining({ in: 'query', name: 'size' }),
+      expect.objectContaining({ in: 'query', name: 'like' }),
     ]);
     expect(document.paths?.['/open']?.get?.security).toEqual([]);
     expect(document.paths?.['/things']?.post?.requestBody).toMatchObject({

@@ -9,9 +9,12 @@ export type Sent = {
   body?: string | Buffer;
 };
 
-/** node:http and not fetch, which would refuse to send most of this. */
+/**
+ * node:http and not fetch, which would refuse to send most of this. A kept connection that the server has just closed for having been idle
+ * is opened again, as every client does.
+ */
 export function senderTo(port: number, agent?: Agent) {
-  return ({ method = 'GET', path, headers = {}, body }: Sent): Promise<Answer> =>
+  const send = ({ method = 'GET', path, headers = {}, body }: Sent): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const sent = request({ host: '127.0.0.1', port, method, path, headers, agent }, (answer) => {
         const chunks: Buffer[] = [];
@@ -26,9 +29,14 @@ export function senderTo(port: number, agent?: Agent) {
           }),
         );
       });
-      sent.on('error', reject);
+      sent.on('error', (error: NodeJS.ErrnoException) => {
+        const wasIdle = sent.reusedSocket && error.code === 'ECONNRESET';
+        if (wasIdle) send({ method, path, headers, ...(body !== undefined && { body }) }).then(resolve, reject);
+        else reject(error);
+      });
       sent.end(body);
     });
+  return send;
 }
 
 /** The one shape for programs, OAuth's own at the protocol's endpoints, a page where a person looks. */
@@ -37,8 +45,8 @@ export function complaintAbout({ status, type, text }: Answer): string | undefin
   if (/node_modules|\bat \S+ \(|\.ts:\d+|TypeError|SyntaxError|invalid byte sequence|koa-router|PostgreSQL/i.test(text))
     return `${status} tells of our inside: ${text.slice(0, 300)}`;
   if (status < 400) return undefined;
-  // What is no HTTP is refused by the parser, before anybody of ours sees it.
-  if (status === 400 && type === '' && text === '') return undefined;
+  // What is no HTTP, or has too long a head, is refused by the parser, before anybody of ours sees it.
+  if ([400, 431].includes(status) && type === '' && text === '') return undefined;
   if (type.startsWith('text/html')) return text.includes('<html') ? undefined : `${status}: no page`;
   if (!type.startsWith('application/json')) return `${status} is ${type || 'nothing'}: ${text.slice(0, 200)}`;
   const { error, error_description } = JSON.parse(text);
