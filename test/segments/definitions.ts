@@ -177,50 +177,99 @@ const aggregate: Arbitrary<Partial<EventNode>> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ max: of(numberPaths, amounts) }) },
 );
 
-export const eventNode: Arbitrary<EventNode> = fc
-  .tuple(match, aggregate, window)
-  .map(([matched, asked, inside]) => ({ ...matched, ...asked, ...inside }));
-
-const no: Arbitrary<Step> = fc.record({ no: match });
-const lastNo: Arbitrary<Step> = fc.oneof(no, fc.record({ no: match, for: one<string>(durations) }));
-const steps: Arbitrary<Step[]> = fc
-  .tuple(
-    match,
-    fc.array(fc.oneof({ weight: 3, arbitrary: match as Arbitrary<Step> }, { weight: 1, arbitrary: no }), {
-      maxLength: 2,
-    }),
-    fc.option(lastNo, { nil: undefined }),
-  )
-  .map(([first, others, last]) => (last ? [first, ...others, last] : [first, ...others]));
-export const sequenceNode: Arbitrary<SequenceNode> = fc
-  .tuple(
-    steps,
-    maybe<{ in: string; same: string }>({ in: one<string>(durations), same: one<string>(pathsOfValues) }),
-    window,
-  )
-  .map(([sequence, may, inside]) => ({ sequence, ...may, ...inside }));
-
-export const perNode: Arbitrary<PerNode> = fc.record({
-  per: one<string>(pathsOfValues),
-  all: fc
+/** Questions about events that are these matches. */
+function behaviourOf(match: Arbitrary<Match>, window: Arbitrary<Window>, lasts: readonly string[]) {
+  const eventNode: Arbitrary<EventNode> = fc
+    .tuple(match, aggregate, window)
+    .map(([matched, asked, inside]) => ({ ...matched, ...asked, ...inside }));
+  const no: Arbitrary<Step> = fc.record({ no: match });
+  const lastNo: Arbitrary<Step> = fc.oneof(no, fc.record({ no: match, for: one<string>(lasts) }));
+  const steps: Arbitrary<Step[]> = fc
     .tuple(
-      fc.oneof(
-        { weight: 2, arbitrary: fc.record({ event: names }) as Arbitrary<PerNode['all'][number]> },
-        { weight: 3, arbitrary: eventNode },
-        { weight: 1, arbitrary: sequenceNode },
-      ),
-      fc.array(
+      match,
+      fc.array(fc.oneof({ weight: 3, arbitrary: match as Arbitrary<Step> }, { weight: 1, arbitrary: no }), {
+        maxLength: 2,
+      }),
+      fc.option(lastNo, { nil: undefined }),
+    )
+    .map(([first, others, last]) => (last ? [first, ...others, last] : [first, ...others]));
+  const sequenceNode: Arbitrary<SequenceNode> = fc
+    .tuple(
+      steps,
+      maybe<{ in: string; same: string }>({ in: one<string>(lasts), same: one<string>(pathsOfValues) }),
+      window,
+    )
+    .map(([sequence, may, inside]) => ({ sequence, ...may, ...inside }));
+  const perNode: Arbitrary<PerNode> = fc.record({
+    per: one<string>(pathsOfValues),
+    all: fc
+      .tuple(
         fc.oneof(
-          { weight: 2, arbitrary: fc.record({ not: eventNode }) as Arbitrary<PerNode['all'][number]> },
-          { weight: 2, arbitrary: eventNode },
+          { weight: 2, arbitrary: fc.record({ event: names }) as Arbitrary<PerNode['all'][number]> },
+          { weight: 3, arbitrary: eventNode },
           { weight: 1, arbitrary: sequenceNode },
         ),
-        { maxLength: 2 },
-      ),
-      fc.boolean(),
-    )
-    .map(([first, others, isFirst]) => (isFirst ? [first, ...others] : [...others, first])),
+        fc.array(
+          fc.oneof(
+            { weight: 2, arbitrary: fc.record({ not: eventNode }) as Arbitrary<PerNode['all'][number]> },
+            { weight: 2, arbitrary: eventNode },
+            { weight: 1, arbitrary: sequenceNode },
+          ),
+          { maxLength: 2 },
+        ),
+        fc.boolean(),
+      )
+      .map(([first, others, isFirst]) => (isFirst ? [first, ...others] : [...others, first])),
+  });
+  return { eventNode, sequenceNode, perNode };
+}
+
+/** Of every kind. */
+const any = behaviourOf(match, window, durations);
+
+/** What many people did, and what time alone turns soon: an evaluator that forgets to look again is found by these. */
+const turning = behaviourOf(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ event: names }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        event: names,
+        unless: fc.record({ event: one<string>(events), same: one<string>(['order_id', 'product_id']) }),
+      }),
+    },
+  ),
+  fc.oneof(
+    { weight: 1, arbitrary: fc.constant({}) },
+    { weight: 3, arbitrary: fc.record({ within: one(durations) }) },
+    {
+      weight: 3,
+      arbitrary: one<Window>([{ between: ['60d', '30d'] }, { between: ['30d', '7d'] }, { between: ['7d', '24h'] }]),
+    },
+    {
+      weight: 2,
+      arbitrary: fc
+        .record({ unit: one(['day', 'week', 'month'] as const), offset: one([0, 0, -1]) })
+        .map((calendar) => ({ calendar })),
+    },
+  ),
+  ['24h', '7d', '30d'],
+);
+
+/** Of a value that most events have. */
+const turningPer: Arbitrary<PerNode> = fc.record({
+  per: one<string>(['product_id', 'order_id']),
+  all: fc.oneof(
+    fc.tuple(turning.eventNode),
+    fc.tuple(fc.record({ event: names }), fc.record({ not: turning.eventNode })),
+    fc.tuple(turning.eventNode, turning.sequenceNode),
+  ) as Arbitrary<PerNode['all']>,
 });
+const turningLeaf: Arbitrary<Node> = fc.oneof(
+  { weight: 3, arbitrary: turning.eventNode as Arbitrary<Node> },
+  { weight: 2, arbitrary: turning.sequenceNode },
+  { weight: 2, arbitrary: turningPer },
+);
 
 // Values instead of a yes or no
 
@@ -318,9 +367,10 @@ const hasNode = (segments: readonly string[]): Arbitrary<HasNode> =>
 /** @param segments keys of segments that it may look through */
 export function nodes(segments: readonly string[] = []): Arbitrary<Node> {
   const leaf: Arbitrary<Node> = fc.oneof(
-    { weight: 8, arbitrary: eventNode as Arbitrary<Node> },
-    { weight: 4, arbitrary: sequenceNode },
-    { weight: 4, arbitrary: perNode },
+    { weight: 5, arbitrary: any.eventNode as Arbitrary<Node> },
+    { weight: 3, arbitrary: any.sequenceNode },
+    { weight: 3, arbitrary: any.perNode },
+    { weight: 9, arbitrary: turningLeaf },
     { weight: 2, arbitrary: traitNode },
     { weight: 2, arbitrary: hasNode(segments) },
     ...(segments.length ? [{ weight: 3, arbitrary: fc.record({ segment: one(segments) }) as Arbitrary<Node> }] : []),
@@ -337,7 +387,7 @@ export function nodes(segments: readonly string[] = []): Arbitrary<Node> {
       { weight: 2, arbitrary: fc.record({ not: tie('node') }) },
     ),
   }));
-  return node;
+  return fc.oneof({ weight: 2, arbitrary: node }, { weight: 1, arbitrary: turningLeaf });
 }
 
 export const purpose = fc.oneof(

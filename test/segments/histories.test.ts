@@ -33,7 +33,7 @@ import { base, durations, lengthOf, purposes, tags } from './vocabulary.ts';
 import { evaluator } from './world.ts';
 
 const seed = Number(process.env.SEGMENTS_SEED ?? 20_261_126);
-const histories = Number(process.env.SEGMENTS_HISTORIES ?? 6);
+const histories = Number(process.env.SEGMENTS_HISTORIES ?? 8);
 
 const { db, url } = await testDatabase();
 let now = base;
@@ -41,31 +41,50 @@ const clock = { now: () => new Date(now) };
 const services = { clock, readCatalogue: catalogueReader({ db, clock }), translate: createI18n().translator('en') };
 const [one, other] = [evaluator(db, clock), evaluator(anotherPool(url), clock)];
 
+/** Whoever has filled segment_built waits for this lock before it goes on. */
+const held = 4711;
+await db.raw(`
+  create function wait_for_test() returns trigger language plpgsql as $$
+  begin perform pg_advisory_xact_lock_shared(${held}); return null; end $$;
+  create trigger wait_for_test after insert on segment_built for each statement execute function wait_for_test();`);
+
 // What a history is made of
 
-const groupCount = 3;
+const groupCount = 2;
 const keys = ['a', 'b', 'c', 'd', 'e'];
 
 type Deed =
-  | { is: 'happening'; group: number; what: Happening }
+  | { is: 'happen'; what: { group: number; what: Happening }[]; andLook: boolean }
   /** At the same moment, while the evaluators work. */
   | { is: 'at once'; what: { group: number; what: Happening }[] }
   | { is: 'time'; ms: number }
   /** To one of the next moments at which a window may open or close. */
   | { is: 'turn'; next: number; off: number }
+  /** To one of the next moments at which somebody is due. */
+  | { is: 'due'; next: number; off: number }
   | { is: 'edit'; definition: Written }
+  /** While a build has its answers and has not put them in place. */
+  | { is: 'meanwhile'; definition: Written; what: { group: number; what: Happening }[] }
   | { is: 'pause' | 'resume' | 'archive'; key: string }
   | { is: 'tag rule'; key: string; tag: string; on: boolean }
   | { is: 'trait'; working: Working }
   | { is: 'rfm'; rfm: Rfm }
   | { is: 'list'; group: number; who: number; on: boolean }
-  | { is: 'look' };
+  /** With a backfill, which costs most of the time of a history. */
+  | { is: 'look'; andBack: boolean };
 
 /** A segment looks only through those that come before it. */
 const definition = fc.nat(keys.length - 1).chain((at) => definitions(keys[at] ?? '', ['list', ...keys.slice(0, at)]));
 const happening = fc.record({ group: fc.nat(groupCount - 1), what: happenings() });
 const deed = fc.oneof(
-  { weight: 14, arbitrary: happening.map((given) => ({ is: 'happening' as const, ...given })) as Arbitrary<Deed> },
+  {
+    weight: 16,
+    arbitrary: fc
+      .array(happening, { minLength: 1, maxLength: 4 })
+      .chain((what) =>
+        fc.record({ is: fc.constant('happen' as const), what: fc.constant(what), andLook: fc.boolean() }),
+      ) as Arbitrary<Deed>,
+  },
   {
     weight: 2,
     arbitrary: fc.array(happening, { minLength: 2, maxLength: 4 }).map((what) => ({ is: 'at once' as const, what })),
@@ -77,10 +96,22 @@ const deed = fc.oneof(
       .map(([duration, off]) => ({ is: 'time' as const, ms: lengthOf(duration) + off })),
   },
   {
-    weight: 4,
-    arbitrary: fc.record({ is: fc.constant('turn' as const), next: fc.nat(20), off: fc.constantFrom(0, 0, -1, 1) }),
+    weight: 6,
+    arbitrary: fc.record({
+      is: fc.constantFrom('turn' as const, 'due' as const),
+      next: fc.oneof(fc.nat(5), fc.nat(50)),
+      off: fc.constantFrom(0, 0, -1, 1),
+    }),
   },
-  { weight: 3, arbitrary: definition.map((edited) => ({ is: 'edit' as const, definition: edited })) },
+  { weight: 1, arbitrary: definition.map((edited) => ({ is: 'edit' as const, definition: edited })) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      is: fc.constant('meanwhile' as const),
+      definition,
+      what: fc.array(happening, { minLength: 2, maxLength: 5 }),
+    }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -108,7 +139,10 @@ const deed = fc.oneof(
   },
   { weight: 1, arbitrary: workings.map((working) => ({ is: 'trait' as const, working })) },
   { weight: 1, arbitrary: rfms.map((rfm) => ({ is: 'rfm' as const, rfm })) },
-  { weight: 6, arbitrary: fc.constant({ is: 'look' as const }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ is: fc.constant('look' as const), andBack: fc.constantFrom(false, false, false, true) }),
+  },
 );
 const lives = fc.record({
   start: fc.tuple(...keys.map((key, at) => definitions(key, ['list', ...keys.slice(0, at)]))),
@@ -162,7 +196,7 @@ async function live({
   });
   for (const written of start) await edit(history, written);
   try {
-    for (const next of [...deeds, { is: 'look' as const }]) {
+    for (const next of [...deeds, { is: 'look' as const, andBack: true }]) {
       now += 1000;
       history.said.push(`${clock.now().toISOString()} ${JSON.stringify(next)}`);
       await take(history, next);
@@ -178,12 +212,21 @@ async function live({
 async function take(history: History, next: Deed): Promise<void> {
   const inTransaction = db.transaction.bind(db);
   switch (next.is) {
-    case 'happening':
-      return happen(db, groupOf(history, next.group), next.what, clock.now());
+    case 'happen':
+      for (const { group, what } of next.what) await happen(db, groupOf(history, group), what, clock.now());
+      if (next.andLook) await look(history);
+      return;
     case 'at once': {
       const work = next.what.map(({ group, what }) => happen(db, groupOf(history, group), what, clock.now()));
       await Promise.all([...work, one.round(), other.round(), one.build()]);
       return;
+    }
+    case 'meanwhile': {
+      await edit(history, next.definition);
+      const held = await holdBuild();
+      for (const { group, what } of next.what) await happen(db, groupOf(history, group), what, clock.now());
+      while (await one.round());
+      return held.release();
     }
     case 'time':
       now += next.ms;
@@ -191,6 +234,15 @@ async function take(history: History, next: Deed): Promise<void> {
     case 'turn': {
       const turns = turnsAfter(now + 1, await readWorld(db, knownOf(history.groups)));
       now = (turns[next.next] ?? now) + next.off;
+      return;
+    }
+    case 'due': {
+      const due = await db('segment_states')
+        .where('due_at', '>', clock.now())
+        .orderBy('due_at')
+        .distinct('due_at')
+        .limit(next.next + 1);
+      now = (due.at(-1)?.due_at.getTime() ?? now) + next.off;
       return;
     }
     case 'edit':
@@ -236,13 +288,32 @@ async function take(history: History, next: Deed): Promise<void> {
     case 'rfm':
       return inTransaction((trx) => changeRfm(trx, services, next.rfm as RfmSettings, 'test'));
     case 'look':
-      return look(history);
+      return look(history, next.andBack);
   }
 }
 
-async function look(history: History): Promise<void> {
+async function look(history: History, andBack = false): Promise<void> {
   await settle();
-  await prove({ db, clock }, history);
+  await prove({ db, clock }, history, andBack);
+}
+
+/** The next build, if one is asked for, goes on from its answers when it is released. */
+async function holdBuild(): Promise<{ release(): Promise<void> }> {
+  const holding = await db.transaction();
+  await holding.raw('select pg_advisory_xact_lock(?)', [held]);
+  let isDone = false;
+  const building = other.build().finally(() => {
+    isDone = true;
+  });
+  const isHeld = async () =>
+    (await db('pg_locks').where({ locktype: 'advisory', objid: held, granted: false }).first('pid')) !== undefined;
+  while (!isDone && !(await isHeld()));
+  return {
+    async release() {
+      await holding.commit();
+      await building;
+    },
+  };
 }
 
 const groupOf = ({ groups }: History, at: number) => groups[at] as Group;

@@ -156,7 +156,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
       }),
     },
     {
-      weight: 4,
+      weight: 5,
       arbitrary: fc.record({
         does: is('consent'),
         who,
@@ -177,7 +177,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
         }),
       ),
     },
-    { weight: 2, arbitrary: fc.record({ does: is('tag'), who, tag: one<string>(tags), on: one([true, true, false]) }) },
+    { weight: 3, arbitrary: fc.record({ does: is('tag'), who, tag: one<string>(tags), on: one([true, true, false]) }) },
     {
       weight: 2,
       arbitrary: fc.record({
@@ -188,7 +188,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
       }),
     },
     { weight: 1, arbitrary: fc.record({ does: is('appear'), who, as: one(['phone', 'email', 'openid'] as const) }) },
-    { weight: 3, arbitrary: fc.record({ does: is('merge'), who, other: who }) },
+    { weight: 5, arbitrary: fc.record({ does: is('merge'), who, other: who }) },
     { weight: 2, arbitrary: fc.record({ does: is('undo'), which: fc.nat(9) }) },
     { weight: 1, arbitrary: fc.record({ does: is('suspend'), who, on: one([true, false, false]) }) },
   ) as Arbitrary<Happening>;
@@ -215,6 +215,9 @@ export async function newGroup(db: Database, now: Date): Promise<Group> {
       context: { channel: 'website' },
     });
     await db('subjects').where({ id: sub }).update({ created_at: now });
+    // The first agrees to everything, the second to be read as one, the third to nothing yet.
+    for (const purpose of n === 0 ? purposes.slice(1) : n === 1 ? ['profiling'] : [])
+      await agree(db, sub, purpose, true);
     subs.push(sub);
   }
   return { name, subs, merges: [] };
@@ -236,13 +239,7 @@ async function act(db: Database, group: Group, happening: Happening, now: Date):
     case 'events':
       return track(db, group, happening, now);
     case 'consent':
-      return recordConsents(db, {
-        subject_id: subOf(happening.who),
-        consents: [{ purpose: happening.purpose as 'marketing', version: '1' }],
-        is_granted: happening.granted,
-        channel: 'website',
-        evidence: {},
-      });
+      return agree(db, subOf(happening.who), happening.purpose, happening.granted);
     case 'personalise':
       return db('personalisation_choices').insert({
         subject_id: subOf(happening.who),
@@ -314,6 +311,11 @@ function identityOf(group: Group, { who: at, as }: Happening & { does: 'appear' 
   if (as === 'phone') return { kind: 'phone' as const, issuer: '', external_id: phoneOf(group, at) };
   if (as === 'email') return { kind: 'email' as const, issuer: '', external_id: `${group.name}-${at}@example.com` };
   return { kind: 'wechat_openid' as const, issuer: 'wx2', external_id: `${group.name}-${at}` };
+}
+
+function agree(db: Database, subject_id: string, purpose: string, is_granted: boolean): Promise<unknown> {
+  const consents = [{ purpose: purpose as 'marketing', version: '1' }];
+  return recordConsents(db, { subject_id, consents, is_granted, channel: 'website', evidence: {} });
 }
 
 /** The person says it by a token, or staff. */

@@ -26,7 +26,7 @@ type Resting = { db: Database; clock: Clock };
 type Lived = { groups: Group[]; segments: Map<string, Kept> };
 
 /** Live membership is what the oracle and a backfill of this instant say, and the log, the sizes, the outbox and the moments that come due fit it. */
-export async function prove(resting: Resting, { groups, segments }: Lived): Promise<void> {
+export async function prove(resting: Resting, { groups, segments }: Lived, andBack: boolean): Promise<void> {
   const { db, clock } = resting;
   const t = clock.now().getTime();
   const known = knownOf(groups);
@@ -47,7 +47,7 @@ export async function prove(resting: Resting, { groups, segments }: Lived): Prom
     // Nobody looks at a paused one until it goes on.
     const expected = kept.status === 'paused' ? kept.members : (right.get(key) ?? new Map());
     await same('live membership', live, expected);
-    if (kept.status === 'active' && kept.definition.where)
+    if (andBack && kept.status === 'active' && kept.definition.where)
       await same('a backfill', await backfill(resting, kept.definition, subs), expected);
     kept.members = live;
     const logged = await replay(db, key, subs);
@@ -112,7 +112,7 @@ type Due = {
 };
 
 /**
- * Until somebody is looked at again, time alone turns nothing: the oracle is asked right before that moment, and at two before it at which
+ * Until somebody is looked at again, time alone turns nothing: the oracle is asked right before that moment, and at some before it at which
  * something may turn. Whoever is not noted is not looked at again.
  */
 async function proveDue({ db, clock }: Resting, { world, definitions, right, segments, subs }: Due): Promise<void> {
@@ -128,7 +128,7 @@ async function proveDue({ db, clock }: Resting, { world, definitions, right, seg
     for (const { sub } of world.subjects) {
       const until = due.get(`${key} ${sub}`) ?? t + 500 * day;
       const turns = all.filter((at) => at < until);
-      const some = [7919, 104_729].map((step) => turns[(++asked * step) % (turns.length || 1)] ?? 0);
+      const some = Array.from({ length: 8 }, () => turns[(++asked * 7919) % (turns.length || 1)] ?? 0);
       const is = textOf(right.get(key)?.get(sub));
       for (const at of [until - 1, ...some].filter((at) => at > t)) {
         const then = textOf(membershipOf({ world, definitions, sub, t: at }, definition));
