@@ -64,6 +64,7 @@ export async function fill({ heyi, sandbox }: Addresses, howMany = 46): Promise<
       await call('PUT', `/subjects/${sub}/tags/${encodeURIComponent(one(['VIP', '茶友会', '企业客户']))}`);
     await send(heyi, lifeOf(sub, agreed));
   }
+  await sendNow(heyi, subs);
   return subs;
 }
 
@@ -126,6 +127,55 @@ function lifeOf(userId: string, agreed: boolean): Sent[] {
   return events;
 }
 
+/** What a debugger has to show: what counts, what only claims to be an order, and what is refused. */
+async function sendNow(heyi: string, subs: string[]): Promise<void> {
+  const consent = { categoryPreferences: { profiling: true, marketing: true } };
+  const website = { channel: 'website', consent };
+  await send(
+    heyi,
+    [
+      {
+        type: 'track',
+        event: 'order_paid',
+        anonymousId: 'visitor-7f3a',
+        properties: { order_id: 'O9', total: 99 },
+        context: website,
+      },
+    ],
+    'demo-client-key',
+  );
+  const batch = subs.slice(0, 6).flatMap((userId, n): Sent[] => {
+    const context = n % 2 ? { channel: 'miniprogram', consent } : website;
+    const product = one(products);
+    return [
+      { type: 'track', event: 'Product Viewed', userId, properties: product, context },
+      {
+        type: 'track',
+        event: n % 3 ? 'cart_added' : 'tea_class_attended',
+        userId,
+        properties: n % 3 ? product : { class_id: '宋代点茶', seats: 2 },
+        context,
+      },
+    ];
+  });
+  await send(heyi, [
+    ...batch.slice(0, 9),
+    { type: 'track', userId: subs[0] },
+    { type: 'track', event: 'page_viewed' },
+    ...batch.slice(9),
+  ]);
+  const order = { order_id: 'O20261126', total: 5680, currency: 'CNY', products: [{ ...products[1], quantity: 1 }] };
+  await send(heyi, [
+    {
+      type: 'track',
+      event: 'order_placed',
+      userId: subs[3],
+      properties: order,
+      context: { channel: 'miniprogram', consent },
+    },
+  ]);
+}
+
 /** Eight of the templates, and one with the company's own event. */
 async function segmentsOf(call: (method: string, path: string) => Promise<Sent>): Promise<unknown[]> {
   const { data } = (await call('GET', '/segments/templates')) as { data: { definition: { key: string } }[] };
@@ -165,8 +215,8 @@ async function signIn({ heyi, sandbox }: Addresses, n: number): Promise<string> 
   return JSON.parse(Buffer.from(claims, 'base64url').toString()).sub;
 }
 
-async function send(heyi: string, batch: Sent[]): Promise<void> {
-  const authorization = `Basic ${Buffer.from('demo-server-key:').toString('base64')}`;
+async function send(heyi: string, batch: Sent[], key = 'demo-server-key'): Promise<void> {
+  const authorization = `Basic ${Buffer.from(`${key}:`).toString('base64')}`;
   for (let from = 0; from < batch.length; from += 100)
     await json(`${heyi}/v1/batch`, { method: 'POST', body: { batch: batch.slice(from, from + 100) }, authorization });
 }

@@ -1,9 +1,11 @@
 /**
  * Takes the README's pictures of the real thing: start Heyi with an empty DATA_DIR, `npx heyi admin grant --email owner@example.com
- * --role owner`, then `node docs/pictures.ts`. Chinese fonts must be installed (Debian: fonts-noto-cjk).
+ * --role owner`, then `node docs/pictures.ts`. Chinese fonts must be installed (Debian: fonts-noto-cjk). ImageMagick makes them small:
+ * `mogrify -strip +dither -colors 128 docs/images/*.png`.
  */
 import { fileURLToPath } from 'node:url';
 import { chromium, type Page } from 'playwright-core';
+import { fill } from './pictures-data.ts';
 
 const [
   heyi = 'http://localhost:3000',
@@ -18,7 +20,10 @@ const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, loc
 await onTheWebsite(page);
 await inTheMiniProgram(page);
 await byScanning(await anotherPage());
-await inTheConsole(await anotherPage());
+const staff = await anotherPage();
+await inTheConsole(staff);
+await fill({ heyi, sandbox });
+await ofBehaviour(staff);
 await browser.close();
 
 /** Of somebody else. */
@@ -93,6 +98,25 @@ async function inTheConsole(page: Page): Promise<void> {
   await page.goto(`${heyi}/admin/merge?survivor=${found}&absorbed=${other}`);
   await page.locator('[name=reason]').fill('电话核实为同一人');
   await page.screenshot({ path: file('merge') });
+}
+
+/** What marketing sees of it: a segment being built, the segment, why somebody is in it, and events as they arrive. */
+async function ofBehaviour(page: Page): Promise<void> {
+  const key = 'web-high-intent-not-bought';
+  await page.setViewportSize({ width: 1280, height: 1120 });
+  await page.goto(`${heyi}/admin/segment-builder?template=${key}`);
+  await page.locator('#count .figure').waitFor();
+  await page.screenshot({ path: file('segment-builder') });
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.goto(`${heyi}/admin/segments/${key}`);
+  await page.screenshot({ path: file('segment') });
+  await page.goto(`${heyi}/admin/segments/${key}/members`);
+  await page.getByRole('link', { name: '为什么' }).first().click();
+  await page.locator('.why').first().waitFor();
+  await page.screenshot({ path: file('explain') });
+  await page.goto(`${heyi}/admin/events`);
+  await page.locator('.event-line', { hasText: '下单' }).first().click();
+  await page.screenshot({ path: file('events') });
 }
 
 async function signInByEmail(page: Page, address: string): Promise<void> {

@@ -1,4 +1,4 @@
-// app.js — after `npm install @heyi/miniprogram` and 工具 → 构建 npm in WeChat's tools
+// app.js — after installing the package and 工具 → 构建 npm in WeChat's tools
 const { createHeyi } = require('@heyi/miniprogram');
 
 const heyi = createHeyi({

@@ -72,8 +72,8 @@ function head({ row, size, build }: SegmentDetail) {
 
 async function overview(deps: AdminDependencies, request: AdminRequest, { row, size, definition }: SegmentDetail) {
   const to = deps.clock.now();
-  // A young one is not drawn as a line of nothing: from the day before it was made.
-  const from = new Date(Math.max(to.getTime() - 90 * dayMs, row.created_at.getTime() - dayMs));
+  // A young one is not drawn as a line of nothing: from the hour before it was made.
+  const from = new Date(Math.max(to.getTime() - 90 * dayMs, row.created_at.getTime() - 3_600_000));
   const hours = await sizesOf(deps.db, row.key, from);
   const [first] = hours;
   const chart = sizeChart(hours, { from, to }, first ? first.size - first.entered + first.exited : size);

@@ -35,6 +35,8 @@
             next.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute('open', '');
           every = Number(next.dataset.live);
           live.replaceWith(document.adoptNode(next));
+          // What it waited for is there, and the rest of the page is of before.
+          if (!every && !document.activeElement?.matches('input, textarea, select')) location.reload();
         }
         failures = 0;
       } catch {
