@@ -7,6 +7,7 @@ import { type Facts, inOrder, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { Answer, BehaviourEvent, Comparison, EventNode, Path } from './language.ts';
 import { compileMatch, type Matcher, type Occurrence } from './match.ts';
+import { pathsIn } from './path.ts';
 import type { Question } from './question.ts';
 import { type CompiledWindow, compileWindow } from './windows.ts';
 
@@ -15,7 +16,8 @@ export function compileEvent(node: EventNode, tz: string): Question {
   const window = compileWindow(node, tz);
   const match = compileMatch(node);
   const key = `${keyOf(node)}${node.calendar || node.days ? tz : ''}`;
-  if (node.first || node.last) return extreme(match, window, node.first ? 'first' : 'last', key);
+  const paths = pathsIn(node);
+  if (node.first || node.last) return { ...extreme(match, window, node.first ? 'first' : 'last'), key, paths };
   const { read, tally } = aggregate(node, tz);
   const terms = [{ match, read }];
   const minus = node.sum?.minus;
@@ -33,6 +35,7 @@ export function compileEvent(node: EventNode, tz: string): Question {
   return {
     key,
     matchers: terms.map(({ match }) => match),
+    paths,
     since: window.since,
     holdsOnNothing: tally().holds(),
     answer: (facts, at) => sweep(presences(facts), tally(), at),
@@ -196,7 +199,7 @@ function compileDecimalComparison(comparison: Comparison): (total: Decimal, coun
 }
 
 /** Whether the earliest or latest match up to an instant lies in the window of that instant. */
-function extreme(match: Matcher, window: CompiledWindow, which: 'first' | 'last', key: string): Question {
+function extreme(match: Matcher, window: CompiledWindow, which: 'first' | 'last'): Omit<Question, 'key' | 'paths'> {
   const pick = (occurrences: Occurrence[], at: number) => {
     const stands = ({ event, until }: Occurrence) => event.timestamp <= at && at < until;
     return which === 'first' ? occurrences.find(stands) : occurrences.findLast(stands);
@@ -214,7 +217,6 @@ function extreme(match: Matcher, window: CompiledWindow, which: 'first' | 'last'
     };
   };
   return {
-    key,
     matchers: [match],
     // The latest match lies in the window when any does that nothing follows; the earliest may be older than all windows.
     since: which === 'first' ? () => null : window.since,

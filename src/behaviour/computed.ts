@@ -12,6 +12,7 @@ import { type Facts, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { BehaviourEvent, ComputedNode, RatioNode, Scalar, ValueNode } from './language.ts';
 import { compileMatch } from './match.ts';
+import { pathsIn } from './path.ts';
 import { byText } from './per.ts';
 import type { Question } from './question.ts';
 import { compileWindow } from './windows.ts';
@@ -23,7 +24,7 @@ export type ComputedValue = {
   dueAt: number | null;
 };
 
-export type ValueQuestion = Pick<Question, 'key' | 'matchers' | 'since'> & {
+export type ValueQuestion = Pick<Question, 'key' | 'matchers' | 'paths' | 'since'> & {
   /** @param at milliseconds since 1970; facts after it may be among the facts */
   value(facts: Facts, at: number): ComputedValue;
   /** Of whoever did nothing that matches. */
@@ -51,6 +52,7 @@ function compileValue(node: ValueNode, tz: string): ValueQuestion {
   return {
     key: `${keyOf(node)}${tz}`,
     matchers: terms.map(({ match }) => match),
+    paths: pathsIn(node),
     since: window.since,
     onNothing: of([]),
     value(facts, at) {
@@ -181,6 +183,7 @@ export function combined(
   return {
     key: `${name} ${parts.map(({ key }) => key).join(' ')}`,
     matchers: parts.flatMap(({ matchers }) => matchers),
+    paths: parts.flatMap(({ paths }) => paths),
     since(at) {
       const sinces = parts.map(({ since }) => since(at));
       return sinces.every((since) => since !== null) ? Math.min(...sinces) : null;

@@ -1,34 +1,107 @@
 /** Reads what people did, through the views of events/ and subjects/. */
 import type { Knex } from 'knex';
 import type { BehaviourEvent } from './language.ts';
+import type { Needs } from './needs.ts';
 
 /**
- * The events of these subjects that count, each in order; of subs that a subject absorbed too, where these read as one. `names` leaves
- * out other events, `since` older ones (milliseconds since 1970).
- *
- * `offset 0` keeps the lateral join one: as a plain join PostgreSQL reads all events there are, not those of these subjects by index.
+ * So many events are in hand besides those of one person. Anybody may send 32 KB with each, so it is memory that is bounded here, and not
+ * by how many people are asked about (threat F17).
  */
-export async function readBehaviour(
-  db: Knex,
+const portion = 500;
+/**
+ * What one person's events may take, by the length of their text and what an event costs besides: some 50,000 with a few fields each. Nobody
+ * comes near it who is somebody.
+ */
+const mostOfOne = 50_000_000;
+const costOfOne = 1_000;
+/** In bytes, as it is stored: to look through less takes longer than to read it. */
+const small = 1_000;
+
+/**
+ * The events of one subject that count, in order; of subs that it absorbed too, where these read as one.
+ *
+ * @param needs leaves out events of other names, older ones, and fields that nothing asks for
+ */
+export async function readBehaviour(db: Knex, sub: string, needs: Needs): Promise<BehaviourEvent[]> {
+  const { sql, bindings } = select([sub], needs);
+  const { rows } = await db.raw(sql, bindings);
+  return rows.map(eventOf);
+}
+
+/**
+ * The same of several, one after the other in the order of their subs; who did nothing is passed over. `events` is null of whoever has more
+ * than can be held: ask the database (sql.ts).
+ */
+export async function* readBehaviours(
+  trx: Knex.Transaction,
   subs: string[],
-  { names, since }: { names: string[] | '*'; since: number | null },
-): Promise<Map<string, BehaviourEvent[]>> {
-  const { rows } = await db.raw(
-    `select m.subject_id, e.id, extract(epoch from e."timestamp") * 1000 as "timestamp", e.event, e.channel, e.trust, e.consents,
-            e.properties, e.context
+  needs: Needs,
+): AsyncGenerator<{ sub: string; events: BehaviourEvent[] | null }> {
+  const { sql, bindings } = select(subs, needs);
+  await trx.raw(`declare behaviours no scroll cursor for ${sql}`, bindings);
+  let current: { sub: string; events: BehaviourEvent[] | null; size: number } | undefined;
+  for (let rows: Row[] = [], more = true; more; more = rows.length === portion) {
+    rows = (await trx.raw(`fetch ${portion} from behaviours`)).rows;
+    for (const row of rows) {
+      if (current?.sub !== row.subject_id) {
+        if (current) yield current;
+        current = { sub: row.subject_id, events: [], size: 0 };
+      }
+      current.size += costOfOne + row.properties.length + row.context.length;
+      if (current.size > mostOfOne) current.events = null;
+      current.events?.push(eventOf(row));
+    }
+  }
+  if (current) yield current;
+  await trx.raw('close behaviours');
+}
+
+type Row = Omit<BehaviourEvent, 'properties' | 'context'> & { subject_id: string; properties: string; context: string };
+
+function eventOf({ id, timestamp, event, channel, trust, consents, properties, context }: Row): BehaviourEvent {
+  return {
+    id,
+    timestamp: Number(timestamp),
+    event,
+    channel,
+    trust,
+    consents,
+    properties: JSON.parse(properties),
+    context: JSON.parse(context),
+  };
+}
+
+/**
+ * `offset 0` keeps the lateral join one: as a plain join PostgreSQL reads all events there are, not those of these subjects by index. A
+ * context that nothing asks for is not put together.
+ */
+function select(subs: string[], { names, since, fields }: Needs): { sql: string; bindings: Record<string, unknown> } {
+  const columns = (['properties', 'context'] as const).filter((column) => fields[column].length);
+  const told = (column: 'properties' | 'context') => {
+    if (!columns.includes(column)) return `'{}' as ${column}`;
+    if (fields[column] === '*') return `e.${column}::text as ${column}`;
+    return `case when pg_column_size(e.${column}) < ${small} then e.${column}::text
+                 else coalesce((select jsonb_object_agg(f.key, f.value) from jsonb_each(e.${column}) f
+                                 where f.key = any (:${column}::text[])), '{}')::text end as ${column}`;
+  };
+  return {
+    sql: `select m.subject_id, e.id, extract(epoch from e."timestamp") * 1000 as "timestamp", e.event, e.channel, e.trust, e.consents,
+            ${told('properties')}, ${told('context')}
        from behaviour_members m
        cross join lateral (
-         select * from attributed_events e
-          where e.recorded_sub = m.member_id
-            and (:names::text[] is null or e.event = any (:names::text[]))
-            and (:since::timestamptz is null or e."timestamp" > :since::timestamptz)
+         select ${['id', '"timestamp"', 'event', 'channel', 'trust', 'consents', ...columns].map((column) => `a.${column}`).join(', ')}
+           from attributed_events a
+          where a.recorded_sub = m.member_id
+            and (:names::text[] is null or a.event = any (:names::text[]))
+            and (:since::timestamptz is null or a."timestamp" > :since::timestamptz)
          offset 0) e
       where m.subject_id = any (:subs::uuid[])
       order by m.subject_id, e."timestamp", e.id`,
-    { subs, names: names === '*' ? null : names, since: since === null ? null : new Date(since) },
-  );
-  const found = new Map<string, BehaviourEvent[]>(subs.map((sub) => [sub, []]));
-  for (const { subject_id, timestamp, ...event } of rows)
-    found.get(subject_id)?.push({ ...event, timestamp: Number(timestamp) });
-  return found;
+    bindings: {
+      subs,
+      names: names === '*' ? null : names,
+      since: since === null ? null : new Date(since),
+      ...fields,
+    },
+  };
 }

@@ -29,6 +29,17 @@ export function pathOf(path: Path): ParsedPath {
   return parsed;
 }
 
+const naming = new Set(['property', 'of', 'same', 'per']);
+
+/** Every path that a validated node names, wherever it stands in it. */
+export function pathsIn(node: unknown): Path[] {
+  if (Array.isArray(node)) return node.flatMap(pathsIn);
+  if (typeof node !== 'object' || node === null) return [];
+  return Object.entries(node).flatMap(([field, value]) =>
+    typeof value === 'string' && naming.has(field) ? [value] : pathsIn(value),
+  );
+}
+
 /** The list of an `item` (all before the first `[]`) and where in one of its elements the value lies; null without a list. */
 export function listOf({ root, steps }: ParsedPath): { list: ParsedPath; rest: string[] } | null {
   const at = steps.indexOf(each);

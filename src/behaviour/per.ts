@@ -6,6 +6,7 @@ import { type Facts, factsOf, inOrder, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { Answer, BehaviourEvent, PerNode, Scalar } from './language.ts';
 import type { Matcher, Occurrence } from './match.ts';
+import { pathsIn } from './path.ts';
 import { mostCandidates, mostValues, type Question } from './question.ts';
 import { compileSequence } from './sequence.ts';
 
@@ -36,6 +37,7 @@ export function compilePer(node: PerNode, tz: string): Question {
   return {
     key: `${keyOf(node)} ${members.map(({ question }) => question.key).join()}`,
     matchers,
+    paths: pathsIn(node),
     since: (at) => {
       const sinces = members.map(({ question }) => question.since(at));
       return needsEvents && sinces.every((since) => since !== null) ? Math.min(...sinces) : null;

@@ -12,6 +12,8 @@ export type Question = {
   account(facts: Facts, at: number): Account;
   /** Every match that can change the answer. */
   matchers: Matcher[];
+  /** All that it reads of an event besides what every event has. */
+  paths: Path[];
   /** Events up to this timestamp (included) change no answer at this instant or later; null: all may. */
   since(at: number): number | null;
   /** Whether the answer about a person without events may be yes. */

@@ -9,6 +9,7 @@ import { type Facts, factsOf, inOrder, isLater, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
 import type { Answer, BehaviourEvent, SequenceNode } from './language.ts';
 import { compileMatch, type Matcher, type Occurrence } from './match.ts';
+import { pathsIn } from './path.ts';
 import type { Question } from './question.ts';
 import { type CompiledWindow, compileWindow } from './windows.ts';
 
@@ -49,6 +50,7 @@ export function compileSequence(node: SequenceNode, tz: string): Question {
   return {
     key: `${keyOf(node)}${node.calendar ? tz : ''}`,
     matchers: steps.map(({ matcher }) => matcher),
+    paths: pathsIn(node),
     since: (at) => {
       const since = window.since(at);
       return since === null || node.in === undefined ? null : since - plan.within;

@@ -51,7 +51,7 @@ async function workOut(db: Knex, sub: string, at: number) {
     asked.map(({ question }) => question),
     at,
   );
-  const facts = factsOf((await readBehaviour(db, [sub], needs)).get(sub) ?? []);
+  const facts = factsOf(await readBehaviour(db, sub, needs));
   return {
     traits: all.map((trait) => ({ ...trait, value: isKept(trait) ? null : trait.question.value(facts, at).value })),
     rfm: explainRfm(rfm, facts, at),

@@ -23,6 +23,16 @@ export async function setAside(
   return rows[0]?.tries ?? null;
 }
 
+/** Whoever has to be evaluated alone: not because of a fault, so it counts as none. */
+export async function postpone(trx: Knex, { subject_id, at }: { subject_id: string; at: Date }): Promise<void> {
+  await trx.raw(
+    `insert into evaluations_set_aside (subject_id, since, tries, due_at, error)
+     values (:subject_id, :at::timestamptz, 0, :at::timestamptz + make_interval(mins => ${firstMinutes}), 'too long a history to be read at once')
+     on conflict do nothing`,
+    { subject_id, at },
+  );
+}
+
 export async function readTriable(db: Knex, at: Date, limit: number): Promise<string[]> {
   const rows = await db('evaluations_set_aside')
     .select('subject_id')
@@ -32,15 +42,20 @@ export async function readTriable(db: Knex, at: Date, limit: number): Promise<st
   return rows.map(({ subject_id }) => subject_id);
 }
 
-/** @returns whether they were set aside */
-export async function takeBack(trx: Knex, subject_id: string): Promise<boolean> {
-  return (await trx('evaluations_set_aside').where({ subject_id }).delete()) > 0;
+/** @returns how often they had failed */
+export async function takeBack(trx: Knex, subject_id: string): Promise<number> {
+  const [row] = await trx('evaluations_set_aside').where({ subject_id }).delete().returning('tries');
+  return row?.tries ?? 0;
 }
 
 export type SetAside = { people: number; since: Date | null };
 
-/** How many there are, and since when the first of them is. */
+/** How many failed, and since when the first of them does. */
 export async function countSetAside(db: Knex): Promise<SetAside> {
-  const row = await db('evaluations_set_aside').count({ people: '*' }).min({ since: 'since' }).first();
+  const row = await db('evaluations_set_aside')
+    .where('tries', '>', 0)
+    .count({ people: '*' })
+    .min({ since: 'since' })
+    .first();
   return { people: Number(row?.people ?? 0), since: row?.since ?? null };
 }

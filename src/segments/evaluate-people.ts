@@ -4,11 +4,14 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Knex } from 'knex';
+import { everything } from '../behaviour/needs.ts';
 import type { Logger } from '../log.ts';
 import { publish } from '../outbox.ts';
-import { createEvaluation, type Evaluation } from './evaluate.ts';
-import { readPeople } from './people.ts';
-import type { Rule, Rules } from './rules.ts';
+import { createEvaluation, type Membership } from './evaluate.ts';
+import { readPeople, readPerson } from './people.ts';
+import type { Person } from './person.ts';
+import { type Rule, type Rules, readReferences } from './rules.ts';
+import { answerFor } from './sql.ts';
 import {
   type Change,
   countChanges,
@@ -24,53 +27,101 @@ export type Asked = Map<string, { rules: Set<Rule>; reason: string }>;
 
 export type Round = { trx: Knex.Transaction; log: Logger; rules: Rules; at: Date };
 
-export async function evaluatePeople({ trx, log, rules, at }: Round, asked: Asked): Promise<void> {
+/** For one definition, in milliseconds, of somebody whose history is too long to be read. */
+const patience = 30_000;
+const noEvents = { ...everything, names: [] };
+
+/** @returns who was left out: their history is too long to be read, and has to be asked about alone (evaluateLong) */
+export async function evaluatePeople({ trx, log, rules, at }: Round, asked: Asked): Promise<string[]> {
   const subs = [...asked.keys()];
   const wanted = new Set([...asked.values()].flatMap(({ rules }) => [...rules]));
-  if (!wanted.size) return;
+  if (!wanted.size) return [];
   const live = [...wanted].filter(({ is_paused }) => !is_paused);
-  const people = await readPeople(trx, subs, rules.needs(live, at.getTime()));
   const before = Map.groupBy(await readStates(trx, subs), ({ subject_id }) => subject_id);
-  const written: State[] = [];
-  const deleted: State[] = [];
-  const changes: Change[] = [];
-  for (const [sub, { rules: asking, reason }] of asked) {
-    const person = people.get(sub);
-    if (!person) continue;
+  const work = newWork(at);
+  const left: string[] = [];
+  for await (const { person, isTooLong } of readPeople(trx, subs, rules.needs(live, at.getTime()))) {
+    const { sub } = person;
+    if (isTooLong) {
+      left.push(sub);
+      continue;
+    }
+    const { rules: asking = [], reason = '' } = asked.get(sub) ?? {};
     const evaluation = createEvaluation(person, at.getTime());
     const known = new Map((before.get(sub) ?? []).map((state) => [state.build_id, state]));
     for (const rule of asking) {
       const state = known.get(rule.build_id);
-      const now = rule.is_paused
-        ? standstill(rule, { evaluation, state })
-        : answer(rule, { evaluation, state, at, log });
-      if (now && !isSame(state, now)) written.push(now);
-      if (!now && state) deleted.push(state);
-      const change = changeOf(state, now);
-      if (change && rule.status === 'live')
-        changes.push({
-          segment_id: rule.segment_id,
-          subject_id: sub,
-          version: rule.version,
-          change,
-          reason,
-          at,
-          matched: (change === 'entered' ? now : state)?.matched ?? null,
-        });
+      const ask = () => rule.compiled.evaluateIn(evaluation);
+      const now = rule.is_paused ? standstill(rule, person, state) : answer(rule, { sub, ask, state, at, log });
+      note(work, rule, { sub, reason, state, now });
     }
   }
-  await writeStates(trx, written);
-  await deleteStates(trx, deleted);
-  await tell(trx, at, changes, new Map([...wanted].map((rule) => [rule.segment_id, rule.segment_key])));
+  await write(trx, work);
+  return left;
 }
 
-type Answering = { evaluation: Evaluation; state: State | undefined; at: Date; log: Logger };
+/** The same of one person, each definition about events by its statement: slower, and in the memory of the database. */
+export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked): Promise<void> {
+  const references = await readReferences(trx);
+  const work = newWork(at);
+  for (const [sub, { rules: asking, reason }] of asked) {
+    const person = await readPerson(trx, sub, { ...noEvents, traits: '*' });
+    if (!person) continue;
+    const evaluation = createEvaluation(person, at.getTime());
+    const known = new Map((await readStates(trx, [sub])).map((state) => [state.build_id, state]));
+    for (const rule of asking) {
+      const state = known.get(rule.build_id);
+      const isOfEvents = !rule.is_paused && rules.needs([rule], at.getTime()).names.length > 0;
+      const { segment } = rule.compiled;
+      const told = isOfEvents
+        ? await answerFor(trx, segment, { at, only: sub, timeout: patience, ...references })
+        : undefined;
+      const ask = () => told ?? rule.compiled.evaluateIn(evaluation);
+      const now = rule.is_paused ? standstill(rule, person, state) : answer(rule, { sub, ask, state, at, log });
+      note(work, rule, { sub, reason, state, now });
+    }
+  }
+  await write(trx, work);
+}
+
+type Work = { at: Date; written: State[]; deleted: State[]; changes: Change[]; keys: Map<number, string> };
+
+function newWork(at: Date): Work {
+  return { at, written: [], deleted: [], changes: [], keys: new Map() };
+}
+
+type Found = { sub: string; reason: string; state: State | undefined; now: State | undefined };
+
+function note({ at, written, deleted, changes, keys }: Work, rule: Rule, { sub, reason, state, now }: Found): void {
+  if (now && !isSame(state, now)) written.push(now);
+  if (!now && state) deleted.push(state);
+  const change = changeOf(state, now);
+  if (!change || rule.status !== 'live') return;
+  keys.set(rule.segment_id, rule.segment_key);
+  changes.push({
+    segment_id: rule.segment_id,
+    subject_id: sub,
+    version: rule.version,
+    change,
+    reason,
+    at,
+    matched: (change === 'entered' ? now : state)?.matched ?? null,
+  });
+}
+
+async function write(trx: Knex.Transaction, { at, written, deleted, changes, keys }: Work): Promise<void> {
+  await writeStates(trx, written);
+  await deleteStates(trx, deleted);
+  await tell(trx, at, changes, keys);
+}
+
+type Answering = { sub: string; ask(): Membership; state: State | undefined; at: Date; log: Logger };
 
 /** Undefined: neither a member, nor one by time alone. While a build is made, that too is noted: it is newer than what the build saw. */
-function answer(rule: Rule, { evaluation, state, at, log }: Answering): State | undefined {
-  const base = { build_id: rule.build_id, subject_id: evaluation.person.sub };
+function answer(rule: Rule, { sub, ask, state, at, log }: Answering): State | undefined {
+  const base = { build_id: rule.build_id, subject_id: sub };
   try {
-    const { isMember, dueAt, matched } = rule.compiled.evaluateIn(evaluation);
+    const { isMember, dueAt, matched } = ask();
     if (!isMember && dueAt === null && rule.status === 'live') return undefined;
     return {
       ...base,
@@ -88,11 +139,8 @@ function answer(rule: Rule, { evaluation, state, at, log }: Answering): State | 
 }
 
 /** Of a segment that is paused nobody becomes a member, and only who may not be one any more ceases to be: a withdrawal does not wait. */
-function standstill(
-  { compiled }: Rule,
-  { evaluation, state }: Pick<Answering, 'evaluation' | 'state'>,
-): State | undefined {
-  return compiled.barOf(evaluation.person) ? undefined : state;
+function standstill({ compiled }: Rule, person: Person, state: State | undefined): State | undefined {
+  return compiled.barOf(person) ? undefined : state;
 }
 
 /**

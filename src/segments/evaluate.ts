@@ -33,7 +33,12 @@ export type CompiledSegment = {
   evaluateIn(evaluation: Evaluation): Membership;
   barOf(person: Person): Bar | null;
   /** What the definition reads: all it asks of events, names of traits and tags, keys of segments. */
-  reads: { questions: Pick<Question, 'matchers' | 'since'>[]; traits: string[]; tags: string[]; segments: string[] };
+  reads: {
+    questions: Pick<Question, 'matchers' | 'paths' | 'since'>[];
+    traits: string[];
+    tags: string[];
+    segments: string[];
+  };
 };
 
 export type Evaluation = {

@@ -10,18 +10,18 @@
  * transaction, so neither is without the other, wherever a process dies. Idle costs one statement a poll, whatever there is of segments.
  *
  * A round that fails by what it is about is taken apart, a person a transaction: whoever cannot be evaluated is set aside with their notes
- * and tried again later, and nobody else notices.
+ * and tried again later, and nobody else notices. So is whoever did more than can be held in memory: they are asked about alone, by SQL.
  *
  * Owns who is looked at, when. What is asked of a person and written is evaluate-people.ts; everybody at once is build.ts.
  */
 import type { Knex } from 'knex';
 import type { Clock } from '../clock.ts';
-import { type Database, isAboutRows } from '../database.ts';
+import { type Database, isAboutRows, isTimedOut } from '../database.ts';
 import { type Activity, takeActivity } from '../events/activity.ts';
 import type { Logger } from '../log.ts';
 import { keepActivity } from '../profiles/profile.ts';
-import { readTriable, setAside, takeBack } from './aside-store.ts';
-import { type Asked, evaluatePeople } from './evaluate-people.ts';
+import { postpone, readTriable, setAside, takeBack } from './aside-store.ts';
+import { type Asked, evaluateLong, evaluatePeople } from './evaluate-people.ts';
 import {
   lockIdle,
   lockPeople,
@@ -42,16 +42,6 @@ export type RoundServices = { db: Database; clock: Clock; log: Logger; readRules
  * @returns how many notes were dealt with; none: there was nothing to do
  */
 export async function evaluateRound(services: RoundServices, most = 500): Promise<number> {
-  let dealt = 0;
-  for (const sub of await readTriable(services.db, services.clock.now(), mostTries))
-    dealt += await evaluateAlone(services, { sub, most });
-  return dealt + (await evaluateTogether(services, most));
-}
-
-/** So many are tried again before everybody else has their turn. */
-const mostTries = 20;
-
-async function evaluateTogether(services: RoundServices, most: number): Promise<number> {
   const subs = new Set<string>();
   try {
     return await services.db.transaction((trx) => takeRound(trx, services, { most, subs }));
@@ -64,17 +54,24 @@ async function evaluateTogether(services: RoundServices, most: number): Promise<
   return dealt;
 }
 
+/** Those who were set aside and whose time has come, each alone: beside the rounds, which wait for none of them. @returns how many there were */
+export async function tryAgain(services: RoundServices, most = 500): Promise<number> {
+  const subs = await readTriable(services.db, services.clock.now(), most);
+  for (const sub of subs) await evaluateAlone(services, { sub, most });
+  return subs.length;
+}
+
 /** @returns how many notes were dealt with; one for who is set aside, whose notes stay */
 async function evaluateAlone(services: RoundServices, { sub, most }: { sub: string; most: number }): Promise<number> {
   const { db, clock, log } = services;
   try {
     return await db.transaction(async (trx) => {
       const dealt = await takeRound(trx, services, { most, sub });
-      if (await takeBack(trx, sub)) log.info({ sub }, 'segments: somebody who was set aside is evaluated again');
+      if ((await takeBack(trx, sub)) > 0) log.info({ sub }, 'segments: somebody who was set aside is evaluated again');
       return dealt;
     });
   } catch (error) {
-    if (!isAboutRows(error)) throw error;
+    if (!isAboutRows(error) && !isTimedOut(error)) throw error;
     await putAside({ db, clock, log }, sub, error);
     return 1;
   }
@@ -116,8 +113,20 @@ async function takeRound(
   const rules = await readRules(trx);
   if (sums.length) await keepActivity(trx, sums);
   const asked = await gather(trx, rules, { sums, changes, due });
-  if (asked.size) await evaluatePeople({ trx, log, rules, at }, asked);
+  const round = { trx, log, rules, at };
+  const left = await evaluatePeople(round, asked);
+  if (sub !== undefined) await evaluateLong(round, only(asked, left));
+  else {
+    for (const subject_id of left) {
+      await noteChange(trx, { subject_id, what: 'events' });
+      await postpone(trx, { subject_id, at });
+    }
+  }
   return taken + changes.length + due.length;
+}
+
+function only(asked: Asked, subs: string[]): Asked {
+  return new Map([...asked].filter(([sub]) => subs.includes(sub)));
 }
 
 /** What a build is asked about everybody in place of its statement: as slow as that is, one person cannot stop it. */
@@ -134,8 +143,9 @@ export async function evaluateEverybody(
       // Given up meanwhile.
       if (!rule) return;
       await lockPeople(trx, subs);
-      const asked = subs.map((sub) => [sub, { rules: new Set([rule]), reason: 'definition' }] as const);
-      await evaluatePeople({ trx, log, rules, at: clock.now() }, new Map(asked));
+      const asked: Asked = new Map(subs.map((sub) => [sub, { rules: new Set([rule]), reason: 'definition' }]));
+      const round = { trx, log, rules, at: clock.now() };
+      await evaluateLong(round, only(asked, await evaluatePeople(round, asked)));
     });
   for (let subs = await standingAfter(db, null, portion); subs.length; ) {
     await evaluate(subs).catch(async (error: unknown) => {
@@ -166,6 +176,7 @@ const reasons: Record<string, string> = {
   identities: 'identity',
   subjects: 'person',
   segment_builds: 'definition',
+  events: 'event',
 };
 const rank = [...Object.values(reasons).filter((reason) => reason !== 'person'), 'event', 'person', 'time'];
 

@@ -5,7 +5,7 @@ import { fail } from '../errors.ts';
 import { compileSegment } from './evaluate.ts';
 import { type Explanation, explain } from './explain.ts';
 import { needsOf } from './needs.ts';
-import { readPeople } from './people.ts';
+import { readPerson } from './people.ts';
 import { standingSubs } from './queue.ts';
 import { compileThrough, readReferences } from './rules.ts';
 import {
@@ -77,7 +77,7 @@ export async function explainMembership(
   const through = compileThrough(await readReferences(db));
   const compiled = compileSegment(definition, through);
   const at = clock.now().getTime();
-  const person = (await readPeople(db, [sub], needsOf([compiled], at, through))).get(sub);
+  const person = await readPerson(db, sub, needsOf([compiled], at, through));
   if (!person) throw fail('not_found');
   const state = (await readStates(db, [sub])).find(({ build_id }) => build_id === row.live_build_id);
   const explanation = explain(compiled, person, at);

@@ -1,17 +1,19 @@
 /** What has to be known to evaluate segments, and which of them an event can change. */
-import { type Needs, needsOf as needsOfQuestions } from '../behaviour/needs.ts';
+import { type Needs as EventNeeds, needsOf as needsOfQuestions } from '../behaviour/needs.ts';
 import type { CompiledSegment, CompileOptions } from './evaluate.ts';
 
-/** The events that have to be known of a person, those of the segments referred to included. @param at milliseconds since 1970 */
+/** What has to be read of a person. */
+export type Needs = EventNeeds & { traits: string[] | '*' };
+
+/** What these segments ask, and those that they refer to. @param at milliseconds since 1970 */
 export function needsOf(
   segments: Iterable<CompiledSegment>,
   at: number,
   { segmentOf }: Pick<CompileOptions, 'segmentOf'>,
 ): Needs {
-  return needsOfQuestions(
-    [...withReferences(segments, segmentOf)].flatMap(({ reads }) => reads.questions),
-    at,
-  );
+  const reads = [...withReferences(segments, segmentOf)].map((segment) => segment.reads);
+  const questions = reads.flatMap((read) => read.questions);
+  return { ...needsOfQuestions(questions, at), traits: [...new Set(reads.flatMap(({ traits }) => traits))] };
 }
 
 /** Whether an event of this name on this channel can change who is in a segment. */

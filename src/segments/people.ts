@@ -1,8 +1,8 @@
-/** Reads everything that a definition may ask about people, a hundred as fast as one. */
+/** Reads everything that definitions ask about people, a hundred as fast as one. */
 import type { Knex } from 'knex';
-import { readBehaviour } from '../behaviour/history.ts';
-import type { Needs } from '../behaviour/needs.ts';
+import { readBehaviour, readBehaviours } from '../behaviour/history.ts';
 import { currentVersion, type PurposeName, purposes } from '../consent/consent.ts';
+import type { Needs } from './needs.ts';
 import type { Person } from './person.ts';
 
 type FactRow = {
@@ -16,8 +16,35 @@ type FactRow = {
   lists: string[] | null;
 };
 
-/** By sub; a sub that nobody has is left out. An absorbed one is somebody who is not active. */
-export async function readPeople(db: Knex, subs: string[], needs: Needs): Promise<Map<string, Person>> {
+/** Undefined of a sub that nobody has. An absorbed one is somebody who is not active. */
+export async function readPerson(db: Knex, sub: string, needs: Needs): Promise<Person | undefined> {
+  const [facts] = await readFacts(db, [sub], needs);
+  return facts && personOf(facts, facts.is_active ? await readBehaviour(db, sub, needs) : []);
+}
+
+/**
+ * One person after the other, so that memory does not grow with how many they are. `isTooLong`: their events are not there, because they are
+ * more than can be held. A sub that nobody has is passed over.
+ */
+export async function* readPeople(
+  trx: Knex.Transaction,
+  subs: string[],
+  needs: Needs,
+): AsyncGenerator<{ person: Person; isTooLong: boolean }> {
+  const facts = new Map((await readFacts(trx, subs, needs)).map((row) => [row.sub, row]));
+  const active = [...facts.values()].filter(({ is_active }) => is_active).map(({ sub }) => sub);
+  const asked = needs.names.length ? active : [];
+  if (asked.length) {
+    for await (const { sub, events } of readBehaviours(trx, asked, needs)) {
+      const row = facts.get(sub);
+      if (row) yield { person: personOf(row, events ?? []), isTooLong: events === null };
+      facts.delete(sub);
+    }
+  }
+  for (const row of facts.values()) yield { person: personOf(row, []), isTooLong: false };
+}
+
+async function readFacts(db: Knex, subs: string[], { traits }: Needs): Promise<FactRow[]> {
   const { rows } = await db.raw(
     `select c.requested_id as sub, c.subject_id = c.requested_id and c.status = 'active' as is_active,
             (select json_agg(json_build_object('purpose', k.purpose, 'version', k.version))
@@ -26,18 +53,13 @@ export async function readPeople(db: Knex, subs: string[], needs: Needs): Promis
             (select json_agg(json_build_object('kind', i.kind, 'issuer', i.issuer))
                from member_identities i where i.subject_id = c.requested_id) as identities,
             (select json_agg(tag) from current_tags t where t.subject_id = c.requested_id) as tags,
-            (select json_object_agg(t.name, t.value) from current_traits t where t.subject_id = c.requested_id) as traits,
+            (select json_object_agg(t.name, t.value) from current_traits t
+              where t.subject_id = c.requested_id and (:traits::text[] is null or t.name = any (:traits::text[]))) as traits,
             (select json_agg(segment_key) from segment_list_members l where l.subject_id = c.requested_id) as lists
-       from current_subjects c where c.requested_id = any (?::uuid[])`,
-    [subs],
+       from current_subjects c where c.requested_id = any (:subs::uuid[])`,
+    { subs, traits: traits === '*' ? null : traits },
   );
-  const facts: FactRow[] = rows;
-  const events = await readBehaviour(
-    db,
-    facts.filter(({ is_active }) => is_active).map(({ sub }) => sub),
-    needs,
-  );
-  return new Map(facts.map((row) => [row.sub, personOf(row, events.get(row.sub) ?? [])]));
+  return rows;
 }
 
 function personOf(row: FactRow, events: Person['events']): Person {

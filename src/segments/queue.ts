@@ -25,10 +25,10 @@ export async function noteChange(db: Knex, { subject_id, what }: SubjectChange):
 }
 
 /** Whether there is anything to do at this moment: one statement, however many segments there are. */
-export async function whatIsWaiting(db: Knex, at: Date): Promise<{ people: boolean; builds: boolean }> {
+export async function whatIsWaiting(db: Knex, at: Date): Promise<{ people: boolean; tries: boolean; builds: boolean }> {
   const row = await db('waiting_evaluations').first('is_noted', 'next_due_at', 'is_building', 'next_try_at');
-  const isDue = [row.next_due_at, row.next_try_at].some((due: Date | null) => due !== null && due <= at);
-  return { people: row.is_noted || isDue, builds: row.is_building };
+  const isDue = (due: Date | null) => due !== null && due <= at;
+  return { people: row.is_noted || isDue(row.next_due_at), tries: isDue(row.next_try_at), builds: row.is_building };
 }
 
 /**

@@ -1,11 +1,10 @@
 /** The definitions in force, compiled once and kept until one of them changes. */
 import type { Knex } from 'knex';
-import type { Needs } from '../behaviour/needs.ts';
 import type { Logger } from '../log.ts';
 import { type ComputedTrait, readWorkings } from '../profiles/computed.ts';
 import type { Segment } from './definition.ts';
 import { type CompiledSegment, type CompileOptions, compileSegment } from './evaluate.ts';
-import { isTouchedBy, needsOf } from './needs.ts';
+import { isTouchedBy, type Needs, needsOf } from './needs.ts';
 import { type BuildRow, readBuilds, readDefinitions, readRevision } from './store.ts';
 import { readTagRules } from './tag-rule-store.ts';
 

@@ -10,6 +10,7 @@ import { createStatement, never, type Relation, type Scope, type Statement } fro
 import { behaviourTerm } from '../behaviour/sql.ts';
 import type { ComputedTrait } from '../profiles/computed.ts';
 import type { HasNode, Node, Segment, TraitNode } from './definition.ts';
+import type { Membership } from './evaluate.ts';
 import { hasUnit, listUnit, mayBe, nobody } from './facts-sql.ts';
 import { declaredTrait, traitUnit } from './trait-sql.ts';
 
@@ -21,6 +22,8 @@ export type SqlOptions = {
   traitOf?: (name: string) => Pick<ComputedTrait, 'question' | 'sql'> | undefined;
   /** Keys of the segments whose members carry the tag. */
   segmentsTagging?: (tag: string) => string[];
+  /** This subject is all that is asked about; rows of others may be there besides. */
+  only?: string;
 };
 export type CompiledSql = { sql: string; bindings: Record<string, unknown> };
 
@@ -32,7 +35,11 @@ export type CompiledSql = { sql: string; bindings: Record<string, unknown> };
 export function compileToSql(segment: Segment, options: SqlOptions): CompiledSql {
   const q = createStatement({ at: options.at, tz: segment.tz, purpose: segment.purpose });
   const pers: NamedPer[] = [];
-  const { name } = standing(q, segment, { ...options, looked: new Map() }, everybody, [], pers);
+  const everybody: Scope = {
+    keys: [],
+    among: options.only === undefined ? null : { part: alone(q, options.only), keys: [] },
+  };
+  const { name } = standing(q, segment, { ...options, everybody, looked: new Map() }, everybody, [], pers);
   if (!pers.length) {
     return q.finish(
       `select subject_id, holds as is_member, null::jsonb as matched, nullif(due, ${never}) as due_at from ${name}`,
@@ -53,6 +60,27 @@ export function compileToSql(segment: Segment, options: SqlOptions): CompiledSql
        from (select subject_id, bool_or(holds) as holds, min(due) as due, min(values_due) as values_due, ${matched.join(', ')}
                from (${all}) a group by subject_id having count(holds) > 0) b`,
   );
+}
+
+function alone(q: Statement, sub: string): string {
+  return q.part(`select ${q.param(sub, 'uuid')} as subject_id`);
+}
+
+/** Of one person by the same statement, whose memory is the database's. @throws when it takes longer than `timeout` milliseconds (isTimedOut) */
+export async function answerFor(
+  trx: Knex.Transaction,
+  segment: Segment,
+  { only, timeout, ...options }: SqlOptions & { only: string; timeout: number },
+): Promise<Membership> {
+  const { sql, bindings } = compileToSql(segment, { ...options, only });
+  await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);
+  const { rows } = await trx.raw(`select * from (${sql}) answers where subject_id = :only::uuid`, {
+    ...bindings,
+    only,
+  });
+  await trx.raw(`reset statement_timeout`);
+  const [row] = rows;
+  return { isMember: row?.is_member ?? false, dueAt: row?.due_at?.getTime() ?? null, matched: row?.matched ?? null };
 }
 
 /** How many members, and some of them. @throws when it takes longer than `timeout` milliseconds (isTimedOut) */
@@ -82,7 +110,7 @@ export async function previewSql(
  * By key what was looked through: null once, for those people alone whom that question left open; from the second time on for everybody,
  * and not again. Each time anew, segments that name each other twice would double the statement with every one of them.
  */
-type Compiling = SqlOptions & { looked: Map<string, Relation | null> };
+type Compiling = SqlOptions & { everybody: Scope; looked: Map<string, Relation | null> };
 
 type NamedPer = { path: string; name: string };
 /**
@@ -90,8 +118,6 @@ type NamedPer = { path: string; name: string };
  * another part too, so it is not asked only about those whom the other parts leave open.
  */
 type Place = { isNegated: boolean; isBelowNot: boolean; any: { scope: Scope } | null };
-const everybody: Scope = { keys: [], among: null };
-
 /** Who meets the definition and may be a member; the others have no row. `pers` is filled. */
 function standing(
   outer: Statement,
@@ -128,7 +154,7 @@ function standing(
       const [parts, isAny] = 'all' in node ? [node.all, false] : [node.any, true];
       if (isAny === isNegated) return parts.flatMap((part) => termsOf(part, place));
       // `any` holds unless all fail; a failing `all` fails unless all hold.
-      const outermost = any ?? { scope: everybody };
+      const outermost = any ?? { scope: options.everybody };
       const unit = togetherUnit(
         q,
         parts.flatMap((part) => termsOf(part, { isNegated: !isNegated, isBelowNot, any: outermost })),
@@ -175,7 +201,7 @@ function standing(
         const known = options.looked.get(key);
         if (known) return known;
         const isFirst = known === undefined;
-        const found = standing(outer, other, options, isFirst ? scope : everybody, [...above, segment.key], []);
+        const found = standing(outer, other, options, isFirst ? scope : options.everybody, [...above, segment.key], []);
         options.looked.set(key, isFirst ? null : found);
         return found;
       },

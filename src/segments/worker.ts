@@ -1,9 +1,12 @@
-/** What a worker does all the time: rounds as long as there are notes, builds as they are asked for, and a look now and then when idle. */
+/**
+ * What a worker does all the time: rounds as long as there are notes, and a look now and then when idle. Beside them builds as they are asked
+ * for, and whoever has to be evaluated alone.
+ */
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import type { Logger } from '../log.ts';
 import { buildNext } from './build.ts';
-import { evaluateRound } from './live.ts';
+import { evaluateRound, tryAgain } from './live.ts';
 import { whatIsWaiting } from './queue.ts';
 import { createRulesReader } from './rules.ts';
 
@@ -25,19 +28,14 @@ export function startEvaluating(services: { db: Database; clock: Clock; log: Log
         resolve();
       };
     });
-  let building: Promise<unknown> | undefined;
-  const build = () => {
-    building ??= buildNext(services)
-      .catch((error: unknown) => log.error({ err: error }, 'segments: builds cannot be made'))
-      .finally(() => {
-        building = undefined;
-      });
-  };
+  const build = beside(() => buildNext(services), log, 'segments: builds cannot be made');
+  const again = beside(() => tryAgain(round), log, 'segments: nobody can be tried again');
   const work = async () => {
     while (!isStopping) {
       try {
-        const { people, builds } = await whatIsWaiting(db, clock.now());
-        if (builds) build();
+        const { people, tries, builds } = await whatIsWaiting(db, clock.now());
+        if (builds) build.start();
+        if (tries) again.start();
         if (!people) await rest(idleMs);
         else while (!isStopping && (await evaluateRound(round)));
       } catch (error) {
@@ -52,7 +50,22 @@ export function startEvaluating(services: { db: Database; clock: Clock; log: Log
     async stop() {
       isStopping = true;
       wake();
-      await Promise.all([working, building]);
+      await Promise.all([working, build.running(), again.running()]);
+    },
+  };
+}
+
+/** Work that goes on by itself, once at a time. */
+function beside(work: () => Promise<unknown>, log: Logger, fault: string) {
+  let running: Promise<unknown> | undefined;
+  return {
+    running: () => running,
+    start() {
+      running ??= work()
+        .catch((error: unknown) => log.error({ err: error }, fault))
+        .finally(() => {
+          running = undefined;
+        });
     },
   };
 }

@@ -18,7 +18,7 @@ import { type CompiledSegment, compileSegment } from '../../src/segments/evaluat
 import { isTouchedBy, needsOf } from '../../src/segments/needs.ts';
 import { parseSegment } from '../../src/segments/parse.ts';
 import type { Person } from '../../src/segments/person.ts';
-import { compileToSql } from '../../src/segments/sql.ts';
+import { answerFor, compileToSql } from '../../src/segments/sql.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { definitions, rfms, type Written, workings } from './definitions.ts';
 import { type Matched, membersAt } from './oracle.ts';
@@ -32,6 +32,7 @@ const runs = Number(process.env.SEGMENTS_RUNS ?? 60);
 const { db } = await testDatabase();
 
 const groups = await makeGroups(db, seed, 18);
+const everybody = groups.flatMap(({ people }) => people);
 
 /** Segments that others look through, the second through the first. */
 const referred = fc.sample(fc.tuple(definitions('one'), definitions('two', ['one'])), { seed, numRuns: 1 }).flat();
@@ -118,12 +119,18 @@ const answerOf = (compiled: CompiledSegment, person: Person, t: number): Answer 
   return { ...answer, matched: matched ?? {} };
 };
 
-/** Events that it does not ask for, or says that they do not touch it, change nothing. */
+/** Events and fields that it does not ask for, or says that they do not touch it, change nothing. */
 function faultOfNeeds({ compiled, options, person, t }: Asked): string | undefined {
-  const { names, since } = needsOf([compiled], t, options);
-  const needed = person.events.filter(
-    ({ event, timestamp }) => (names === '*' || names.includes(event)) && (since === null || timestamp > since),
-  );
+  const { names, since, fields } = needsOf([compiled], t, options);
+  const only = (record: Record<string, unknown>, wanted: string[] | '*') =>
+    Object.fromEntries(Object.entries(record).filter(([name]) => wanted === '*' || wanted.includes(name)));
+  const needed = person.events
+    .filter(({ event, timestamp }) => (names === '*' || names.includes(event)) && (since === null || timestamp > since))
+    .map((event) => ({
+      ...event,
+      properties: only(event.properties, fields.properties),
+      context: only(event.context, fields.context),
+    }));
   const touching = person.events.filter((event) => isTouchedBy(compiled, event, options));
   for (const [events, at] of [
     [needed, t],
@@ -152,6 +159,19 @@ async function answersOfSql(
     const row = bySub.get(sub);
     return { isMember: row?.is_member ?? false, matched: row?.matched ?? {}, dueAt: row?.due_at?.getTime() ?? null };
   };
+}
+
+/** The statement that asks about nobody else. */
+async function answerOfOne(
+  { definition, options, t }: Pick<Asked, 'definition' | 'options' | 't'>,
+  sub: string,
+): Promise<Answer> {
+  const segmentOf = (key: string) => options.segmentOf(key)?.segment;
+  const at = new Date(t);
+  const { matched, ...answer } = await db.transaction((trx) =>
+    answerFor(trx, read(definition), { ...options, segmentOf, at, only: sub, timeout: 10_000 }),
+  );
+  return { ...answer, matched: matched ?? {} };
 }
 
 type Asked = {
@@ -217,6 +237,8 @@ it(`${runs} definitions are answered by both as the oracle answers them`, { time
     const compiled = compileSegment(read(definition), options);
     for (const t of [...given.map(momentOf), base]) {
       const ofSql = await answersOfSql(db, { definition, options, t });
+      const [one] = fc.sample(fc.constantFrom(...everybody), { seed: t, numRuns: 1 });
+      if (one) expect(await answerOfOne({ definition, options, t }, one.sub)).toEqual(ofSql(one.sub));
       for (const group of groups) {
         const known = { ...group, world: { ...group.world, workings: worked.own, rfm: worked.rfm } };
         for (const person of known.people) {

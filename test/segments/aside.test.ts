@@ -107,6 +107,45 @@ describe('F17: somebody who cannot be evaluated', () => {
     expect(await members(key)).toEqual([bad, good].sort());
   });
 
+  it('because of too long a history is asked about alone, by the database, a minute later', async () => {
+    const [long, short] = [await addSubject(db), await addSubject(db)];
+    const where = {
+      per: 'sku',
+      all: [{ event: 'scrolled', count: { gte: 3 }, within: '1h' }, { not: { event: 'order_paid' } }],
+    };
+    await create({ key: 'scrollers', where });
+    await settle();
+    await does(short, 'scrolled', { properties: { sku: 's' } });
+    await settle();
+    // More than is held of one person.
+    await db.raw(
+      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust, consents, properties, context)
+       select uuid_v7(), e.received_at, e."timestamp", :long::uuid, e.source_id, 'm' || n, e.type, e.event, e.channel, e.trust, e.consents,
+              jsonb_build_object('sku', case when n % 3 = 0 then 'a' else n::text end), e.context
+         from events e, generate_series(1, 50000) n where e.subject_id = :short::uuid and e.event = 'scrolled'`,
+      { long, short },
+    );
+    for (const sub of [long, short]) await does(sub, 'scrolled', { properties: { sku: 's' } });
+    expect(await world.round()).toBe(2);
+    expect(await isWaiting()).toBe(false);
+    expect(await asideOf(long)).toMatchObject({ tries: 0 });
+    expect(await countSetAside(db)).toMatchObject({ people: 0 });
+    await does(short, 'scrolled', { properties: { sku: 's' } });
+    await settle();
+    expect(await members('scrollers')).toEqual([short]);
+    await later(minute);
+    expect(await members('scrollers')).toEqual([long, short].sort());
+    const matched = await db('segment_members').where({ segment_key: 'scrollers' }).select('subject_id', 'matched');
+    expect(Object.fromEntries(matched.map((row) => [row.subject_id, row.matched]))).toEqual({
+      [long]: { sku: ['a'] },
+      [short]: { sku: ['s'] },
+    });
+    expect(await asideOf(long)).toBeUndefined();
+    await later(60 * minute);
+    await later(minute);
+    expect(await members('scrollers')).toEqual([]);
+  });
+
   it('is nobody where the database is at fault: the round is left as it was', async () => {
     const sub = await addSubject(db);
     await settle();

@@ -64,6 +64,8 @@ describe('the two segments of the mission', () => {
     expect(needsOf([repeat], now, alone)).toEqual({
       names: ['order_paid', 'order_refunded'],
       since: now - 180 * day,
+      fields: { properties: ['order_id'], context: [] },
+      traits: [],
     });
     expect(isTouchedBy(repeat, { event: 'order_paid', channel: 'website' }, alone)).toBe(false);
     expect(isTouchedBy(repeat, { event: 'order_paid', channel: 'miniprogram' }, alone)).toBe(true);
@@ -121,7 +123,7 @@ describe('a member', () => {
     const inList = compiled({ segment: 'staff' });
     expect(inList.evaluate(personWith([], { lists: new Set(['staff']) }), now).isMember).toBe(true);
     const options = { segmentOf: (key: string) => (key === 'other' ? other : undefined) };
-    expect(needsOf([inOther], now, options)).toEqual({ names: ['a'], since: now - 2 * day });
+    expect(needsOf([inOther], now, options)).toMatchObject({ names: ['a'], since: now - 2 * day });
     expect(isTouchedBy(inOther, { event: 'a', channel: 'app' }, options)).toBe(true);
     expect(isTouchedBy(inOther, { event: 'b', channel: 'app' }, options)).toBe(false);
   });
@@ -186,18 +188,18 @@ describe('what is needed', () => {
   const needs = (where: Node) => needsOf([compiled(where)], now, alone);
 
   test('are the names of every match, and the oldest event that any can see', () => {
-    expect(needs({ tag: 'vip' })).toEqual({ names: [], since: now });
-    expect(needs({ event: '*', within: '1d' })).toEqual({ names: '*', since: now - day });
+    expect(needs({ tag: 'vip' })).toMatchObject({ names: [], since: now });
+    expect(needs({ event: '*', within: '1d' })).toMatchObject({ names: '*', since: now - day });
     const sequence = {
       sequence: [{ event: 'a' }, { no: { event: 'b', unless: { event: 'c', same: 'id' } } }, { event: 'd' }],
     };
-    expect(needs({ ...sequence, within: '3d', in: '2d' })).toEqual({
+    expect(needs({ ...sequence, within: '3d', in: '2d' })).toMatchObject({
       names: ['a', 'b', 'c', 'd'],
       since: now - 5 * day,
     });
     expect(needs({ ...sequence, within: '3d' }).since).toBeNull();
     const net = { event: 'a', sum: { of: 'v', minus: { event: 'b', of: 'v' }, gte: 1 } };
-    expect(needs({ ...net, between: ['9d', '2d'] })).toEqual({ names: ['a', 'b'], since: now - 9 * day });
+    expect(needs({ ...net, between: ['9d', '2d'] })).toMatchObject({ names: ['a', 'b'], since: now - 9 * day });
     expect(needs({ event: 'a', first: true, within: '9d' }).since).toBeNull();
     expect(needs({ event: 'a', last: true, within: '9d' }).since).toBe(now - 9 * day);
     expect(needs({ event: 'a', calendar: { unit: 'month', offset: -1 } }).since).toBe(
@@ -209,9 +211,32 @@ describe('what is needed', () => {
       per: 'id',
       all: [{ event: 'a', within: '3d', ...node }, { not: { event: 'b', within: '9d' } }],
     });
-    expect(needs(per({}))).toEqual({ names: ['a', 'b'], since: now - 9 * day });
+    expect(needs(per({}))).toMatchObject({ names: ['a', 'b'], since: now - 9 * day });
     expect(needs(per({ count: { lt: 2 } })).since).toBeNull();
     expect(needs({ all: [{ event: 'a', within: '3d' }, { not: { event: 'b' } }] }).since).toBeNull();
+  });
+
+  test('are the fields of every path, wherever it stands, and the traits', () => {
+    const fields = (where: Node) => needs(where).fields;
+    const eq = (property: string) => ({ property, op: 'eq' as const, value: 1 });
+    expect(fields({ event: 'a' })).toEqual({ properties: [], context: [] });
+    expect(
+      fields({
+        event: 'a',
+        where: [{ any: [eq('b.c'), eq('context.campaign.source')] }],
+        item: [eq('products[].sku')],
+        unless: { event: 'x', same: 'id', where: [eq('why')] },
+        sum: { of: 'total', minus: { event: 'y', of: 'back', where: [eq('of')] }, gte: 1 },
+      }),
+    ).toEqual({ properties: ['b', 'back', 'id', 'of', 'products', 'total', 'why'], context: ['campaign'] });
+    expect(
+      fields({ per: 'p', all: [{ sequence: [{ event: 'a' }, { no: { event: 'b', where: [eq('q')] } }], same: 'r' }] }),
+    ).toEqual({
+      properties: ['p', 'q', 'r'],
+      context: [],
+    });
+    expect(fields({ event: 'a', where: [{ property: 'context', op: 'exists', value: true }] }).context).toBe('*');
+    expect(needs({ trait: 'vip', op: 'eq', value: true }).traits).toEqual(['vip']);
   });
 
   test.each(['a', 'b', 'c', 'd'])('an event outside of it changes nothing: %s', (name) => {

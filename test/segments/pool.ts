@@ -1,5 +1,6 @@
 /** Many random groups at once, each with the part of the world that is theirs. */
 import fc from 'fast-check';
+import { everything } from '../../src/behaviour/needs.ts';
 import type { Database } from '../../src/database.ts';
 import { readPeople } from '../../src/segments/people.ts';
 import type { Person } from '../../src/segments/person.ts';
@@ -22,7 +23,11 @@ export async function makeGroups(db: Database, seed: number, count: number): Pro
       await happen(db, group, happening, new Date(now));
     }
   }
-  const people = await readPeople(db, knownOf(groups).subs, { names: '*', since: null });
+  const people = new Map<string, Person>();
+  await db.transaction(async (trx) => {
+    for await (const { person } of readPeople(trx, knownOf(groups).subs, { ...everything, traits: '*' }))
+      people.set(person.sub, person);
+  });
   return Promise.all(
     groups.map(async (group) => ({
       world: await readWorld(db, knownOf([group])),

@@ -4,7 +4,7 @@ import type { Database } from '../../src/database.ts';
 import { catalogueReader } from '../../src/events/catalogue.ts';
 import { createI18n } from '../../src/http/i18n.ts';
 import { buildNext } from '../../src/segments/build.ts';
-import { evaluateRound } from '../../src/segments/live.ts';
+import { evaluateRound, tryAgain } from '../../src/segments/live.ts';
 import { createRulesReader } from '../../src/segments/rules.ts';
 import { createSegment, editSegment } from '../../src/segments/segment.ts';
 import { basic, eventsApp, log, movableClock, seedKeys, serverKey } from '../events/harness.ts';
@@ -15,12 +15,13 @@ export function evaluator(db: Database, clock: Clock) {
   const services = { db, clock, log };
   const readRules = createRulesReader(services);
   const round = () => evaluateRound({ ...services, readRules });
+  const again = () => tryAgain({ ...services, readRules });
   return {
     round,
     build: () => buildNext(services),
     /** Until nothing is left to do. */
     async settle() {
-      do while (await round());
+      do while ((await round()) + (await again()));
       while (await buildNext(services));
     },
   };
