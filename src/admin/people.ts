@@ -89,7 +89,7 @@ const pages: AdminRoute[] = [
     const titles = await readTitles(deps, language);
     return { events: page.data.map((event) => eventLine(event, sub, titles)), next: page.next_cursor };
   }),
-  personPage('profile', '/profile', (deps, { language }, { sub }) => profilePage(deps, sub, language)),
+  personPage('profile', '/profile', (deps, request, { sub }) => profilePage(deps, sub, request)),
   personPage('segments', '/segments', async (deps, { t }, { sub }) => {
     const memberships = await membershipsOf(deps.db, sub);
     const known = await segmentPage(deps.db, { after: undefined, limit: 200 });

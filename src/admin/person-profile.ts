@@ -1,7 +1,7 @@
 /** What is known of a person beyond who they are: traits, what is worked out, tags that colleagues give, where they came from. */
 import { recordAudit } from '../audit/audit.ts';
 import { maskedText } from '../events/personal.ts';
-import { formatNumber, type Language } from '../http/i18n.ts';
+import { formatNumber } from '../http/i18n.ts';
 import { personProfile } from '../profiles/person.ts';
 import { tagPerson, untagPerson } from '../profiles/tags.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
@@ -12,12 +12,15 @@ import { readTitles } from './titles.ts';
 
 const moment = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-export async function profilePage(deps: AdminDependencies, sub: string, language: Language) {
+type Reader = Pick<AdminRequest, 't' | 'language'>;
+
+export async function profilePage(deps: AdminDependencies, sub: string, { t, language }: Reader) {
   const titles = await readTitles(deps, language);
   const { traits, computed, tags, touches, rfm, channels } = await personProfile(deps, sub);
   return {
     traits: traits.map(({ value, source, ...trait }) => ({
       ...trait,
+      title: t(`admin.trait.${trait.name}`, { defaultValue: trait.name }),
       value: shownValue(value),
       said_by: source.split(':')[0],
     })),

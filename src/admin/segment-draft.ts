@@ -4,7 +4,7 @@
  * whatever would not come back as it went in is never shown as fields.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Scalar } from '../behaviour/language.ts';
+import { aggregates, comparisons, type Scalar } from '../behaviour/language.ts';
 import { isRecord } from '../events/storable.ts';
 
 export const nodeKinds = [
@@ -27,9 +27,7 @@ export type DraftKind = (typeof nodeKinds)[number] | (typeof partKinds)[number];
 
 export type Draft = { kind: DraftKind; values: Record<string, string>; parts: Draft[] };
 
-export const aggregates = ['count', 'days', 'first', 'last', 'distinct', 'sum', 'avg', 'min', 'max'] as const;
 const pathed = ['distinct', 'sum', 'avg', 'min', 'max'];
-export const comparisons = ['gte', 'gt', 'lte', 'lt', 'eq'] as const;
 
 type Json = Record<string, unknown>;
 

@@ -4,20 +4,12 @@
  */
 
 import type { Fault } from '../behaviour/faults.ts';
-import { calendarUnits, conditionOps } from '../behaviour/language.ts';
+import { aggregates, calendarUnits, comparisons, conditionOps } from '../behaviour/language.ts';
 import { purposes } from '../consent/consent.ts';
 import { trusts } from '../events/trust.ts';
 import { traitOps } from '../segments/definition.ts';
 import type { Fields } from './console.ts';
-import {
-  aggregates,
-  comparisons,
-  type Draft,
-  type DraftKind,
-  emptyDraft,
-  nodeKinds,
-  partKinds,
-} from './segment-draft.ts';
+import { type Draft, type DraftKind, emptyDraft, nodeKinds, partKinds } from './segment-draft.ts';
 
 export const units: readonly string[] = ['m', 'h', 'd', 'w'];
 const kinds: readonly string[] = [...nodeKinds, ...partKinds];

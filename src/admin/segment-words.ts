@@ -1,5 +1,12 @@
 /** What a definition asks, in words: one phrase a node, in the reader's language. Pure; `t` has the sentences. */
-import type { Condition, EventNode, Match, SequenceNode, Window } from '../behaviour/language.ts';
+import {
+  type Condition,
+  comparisons,
+  type EventNode,
+  type Match,
+  type SequenceNode,
+  type Window,
+} from '../behaviour/language.ts';
 import type { Language, Translate } from '../http/i18n.ts';
 import { formatTime } from '../http/i18n.ts';
 import type { Node } from '../segments/definition.ts';
@@ -114,8 +121,7 @@ function eventInWords(words: Words, node: EventNode): string {
 const mostIn = (stated: object) => Math.max(...Object.values(stated).filter((value) => typeof value === 'number'));
 
 export function comparisonInWords({ t, number }: Words, stated: object): string {
-  const ops = ['gte', 'gt', 'lte', 'lt', 'eq'] as const;
-  return ops
+  return comparisons
     .flatMap((op) => {
       const value = (stated as Record<string, unknown>)[op];
       return typeof value === 'number' ? [t(`admin.says.compare_${op}`, { value: number(value) })] : [];

@@ -5,7 +5,14 @@ import { orders, readerOf } from './conditions.ts';
 import { add, compare, type Decimal, decimalOf, negate, times, toNumber, zero } from './decimal.ts';
 import { type Facts, inOrder, scalarsOf } from './facts.ts';
 import { keyOf } from './key.ts';
-import type { Answer, BehaviourEvent, Comparison, EventNode, Path } from './language.ts';
+import {
+  type Answer,
+  type BehaviourEvent,
+  type Comparison,
+  comparisons,
+  type EventNode,
+  type Path,
+} from './language.ts';
 import { compileMatch, type Matcher, type Occurrence } from './match.ts';
 import { pathsIn } from './path.ts';
 import type { Question } from './question.ts';
@@ -177,7 +184,7 @@ function extremeTally(comparison: Comparison, sign: 1 | -1): () => Aggregate {
 }
 
 function bounds(comparison: Comparison): { meets: (order: number) => boolean; wanted: number }[] {
-  return (['gte', 'gt', 'lte', 'lt', 'eq'] as const).flatMap((op) => {
+  return comparisons.flatMap((op) => {
     const wanted = comparison[op];
     return wanted === undefined ? [] : [{ meets: orders[op], wanted }];
   });

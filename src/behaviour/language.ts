@@ -30,6 +30,9 @@ export const conditionOps = [
 export type ConditionOp = (typeof conditionOps)[number];
 export type Condition = { property: Path; op: ConditionOp; value: Scalar | Scalar[] } | { any: Condition[] };
 
+/** What is worked out over the events that match; an event asks at most one. */
+export const aggregates = ['count', 'days', 'first', 'last', 'distinct', 'sum', 'avg', 'min', 'max'] as const;
+export const comparisons = ['gte', 'gt', 'lte', 'lt', 'eq'] as const;
 export type Comparison = { gte?: number; gt?: number; lte?: number; lt?: number; eq?: number };
 
 export type Match = {

@@ -16,23 +16,22 @@ import {
   readPath,
   readTrue,
 } from './faults.ts';
-import type {
-  AggregateOf,
-  BehaviourNode,
-  Comparison,
-  EventNode,
-  Match,
-  PerNode,
-  SequenceNode,
-  SequenceStep,
+import {
+  type AggregateOf,
+  aggregates,
+  type BehaviourNode,
+  type Comparison,
+  comparisons,
+  type EventNode,
+  type Match,
+  type PerNode,
+  type SequenceNode,
+  type SequenceStep,
 } from './language.ts';
 import { matchFields, readMatch } from './parse-match.ts';
 import { readWindow, windowFields } from './parse-window.ts';
 
 const mostSteps = 10;
-
-const comparisons = ['gte', 'gt', 'lte', 'lt', 'eq'] as const;
-const aggregates = ['count', 'days', 'first', 'last', 'distinct', 'avg', 'min', 'max', 'sum'] as const;
 
 export const behaviourFields = {
   event: [...matchFields, ...windowFields, ...aggregates],

@@ -2,7 +2,13 @@
  * Why somebody is in a segment or not: the definition once more, each node with what was found. Pages make sentences of it; the API
  * answers it as it is.
  */
-import type { BehaviourEvent, Comparison, EventNode, Scalar } from '../behaviour/language.ts';
+import {
+  aggregates,
+  type BehaviourEvent,
+  type Comparison,
+  type EventNode,
+  type Scalar,
+} from '../behaviour/language.ts';
 import type { Candidate } from '../behaviour/question.ts';
 import type { Node } from './definition.ts';
 import { type Bar, type Clause, type CompiledSegment, createEvaluation, type Evaluation } from './evaluate.ts';
@@ -20,7 +26,6 @@ export type Explanation = {
   where: ExplainedNode | null;
 };
 
-const aggregates = ['count', 'days', 'first', 'last', 'distinct', 'avg', 'min', 'max', 'sum'] as const;
 const kinds = [
   'per',
   'all',
