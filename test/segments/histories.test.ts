@@ -70,7 +70,6 @@ type Deed =
   | { is: 'trait'; working: Working }
   | { is: 'rfm'; rfm: Rfm }
   | { is: 'list'; group: number; who: number; on: boolean }
-  /** With a backfill, which costs most of the time of a history. */
   | { is: 'look'; andBack: boolean };
 
 /** A segment looks only through those that come before it. */
@@ -156,6 +155,7 @@ class History {
   readonly groups: Group[] = [];
   readonly segments = new Map<string, Kept>();
   readonly said: string[] = [];
+  wasWatched = false;
   readonly prefix: string;
 
   constructor(prefix: string) {
@@ -217,11 +217,13 @@ async function take(history: History, next: Deed): Promise<void> {
       if (next.andLook) await look(history);
       return;
     case 'at once': {
+      history.wasWatched = true;
       const work = next.what.map(({ group, what }) => happen(db, groupOf(history, group), what, clock.now()));
       await Promise.all([...work, one.round(), other.round(), one.build()]);
       return;
     }
     case 'meanwhile': {
+      history.wasWatched = true;
       await edit(history, next.definition);
       const held = await holdBuild();
       for (const { group, what } of next.what) await happen(db, groupOf(history, group), what, clock.now());
@@ -294,7 +296,8 @@ async function take(history: History, next: Deed): Promise<void> {
 
 async function look(history: History, andBack = false): Promise<void> {
   await settle();
-  await prove({ db, clock }, history, andBack);
+  await prove({ db, clock }, history, { andBack, wasWatched: history.wasWatched });
+  history.wasWatched = false;
 }
 
 /** The next build, if one is asked for, goes on from its answers when it is released. */

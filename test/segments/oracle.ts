@@ -65,11 +65,18 @@ export function membershipOf({ world, definitions, sub, t }: Asked, definition: 
   return definition.where ? matchedOf(definition.where, viewOf(world, definitions, definition, sub, t)) : {};
 }
 
-function isMember(world: World, definitions: Definition[], definition: Definition, sub: string, t: number): boolean {
+/** Whatever they did. */
+export function mayBeMember(world: World, { purpose }: Definition, sub: string): boolean {
   return (
     world.subjects.some((subject) => subject.sub === sub && subject.status === 'active') &&
-    hasAgreed(world, sub, definition.purpose) &&
-    isPersonalised(world, sub) &&
+    hasAgreed(world, sub, purpose) &&
+    isPersonalised(world, sub)
+  );
+}
+
+function isMember(world: World, definitions: Definition[], definition: Definition, sub: string, t: number): boolean {
+  return (
+    mayBeMember(world, definition, sub) &&
     (definition.where
       ? holds(definition.where, viewOf(world, definitions, definition, sub, t))
       : world.lists.some((entry) => entry.segment === definition.key && subsOf(world, sub).includes(entry.sub)))

@@ -5,7 +5,7 @@ import type { Segment } from '../../src/segments/definition.ts';
 import { explainMembership } from '../../src/segments/membership.ts';
 import { readReferences } from '../../src/segments/rules.ts';
 import { compileToSql } from '../../src/segments/sql.ts';
-import { type Matched, membersAt, membershipOf } from './oracle.ts';
+import { type Matched, mayBeMember, membersAt, membershipOf } from './oracle.ts';
 import { readDate } from './oracle-values.ts';
 import type { Definition, World } from './oracle-world.ts';
 import { type Group, knownOf } from './people.ts';
@@ -23,10 +23,20 @@ export type Kept = {
   since: Map<string, { entry: string; at: number }>;
 };
 type Resting = { db: Database; clock: Clock };
+type Looking = {
+  /** With a backfill, which costs most of the time. */
+  andBack: boolean;
+  /** Rounds went on while things happened: who might not be a member for a moment may have left a paused segment. */
+  wasWatched: boolean;
+};
 type Lived = { groups: Group[]; segments: Map<string, Kept> };
 
 /** Live membership is what the oracle and a backfill of this instant say, and the log, the sizes, the outbox and the moments that come due fit it. */
-export async function prove(resting: Resting, { groups, segments }: Lived, andBack: boolean): Promise<void> {
+export async function prove(
+  resting: Resting,
+  { groups, segments }: Lived,
+  { andBack, wasWatched }: Looking,
+): Promise<void> {
   const { db, clock } = resting;
   const t = clock.now().getTime();
   const known = knownOf(groups);
@@ -44,12 +54,13 @@ export async function prove(resting: Resting, { groups, segments }: Lived, andBa
     const members = stored.filter(({ segment_key }) => segment_key === key);
     const ours = members.filter(({ subject_id }) => subs.includes(subject_id));
     const live = new Map<string, Matched>(ours.map(({ subject_id, matched }) => [subject_id, matched ?? {}]));
-    // Nobody looks at a paused one until it goes on.
-    const expected = kept.status === 'paused' ? kept.members : (right.get(key) ?? new Map());
+    const expected =
+      kept.status === 'paused' ? stillIn(world, kept, wasWatched ? live : kept.members) : (right.get(key) ?? new Map());
     await same('live membership', live, expected);
     if (andBack && kept.status === 'active' && kept.definition.where)
       await same('a backfill', await backfill(resting, kept.definition, subs), expected);
     kept.members = live;
+    for (const sub of kept.since.keys()) if (!live.has(sub)) kept.since.delete(sub);
     const logged = await replay(db, key, subs);
     await same(
       'the log',
@@ -71,8 +82,16 @@ export async function prove(resting: Resting, { groups, segments }: Lived, andBa
     if ((size?.size ?? 0) !== members.length)
       throw new Error(`${key} is said to have ${size?.size} members, and has ${members.length}`);
   }
+  const aside = await db('evaluations_set_aside').first('error');
+  if (aside) throw new Error(`somebody could not be evaluated: ${aside.error}`);
   await proveTold(db, [...segments.keys()]);
+  await proveExplained(resting, { right, segments, subs });
   await proveDue(resting, { world, definitions, right, segments, subs });
+}
+
+/** Of a paused one nobody is asked anything, but who may not be a member leaves it, and does not come back. */
+function stillIn(world: World, { inForce, members }: Kept, seen: Map<string, Matched>): Map<string, Matched> {
+  return new Map([...members].filter(([sub]) => mayBeMember(world, inForce, sub) && seen.has(sub)));
 }
 
 /** Whatever the log has of single people was told, in its order. */
@@ -103,6 +122,31 @@ async function proveTold(db: Database, keys: string[]): Promise<void> {
 }
 
 let asked = 0;
+
+/** Of one of them in each segment. */
+async function proveExplained(
+  resting: Resting,
+  { right, segments, subs }: Pick<Due, 'right' | 'segments' | 'subs'>,
+): Promise<void> {
+  for (const [key, { since }] of segments) {
+    const sub = subs[asked++ % subs.length] ?? '';
+    const { sub: who, is_member, matched, entered_at, explanation } = await explainMembership(resting, key, sub);
+    const [says, should] = [is_member ? textOf(matched ?? {}) : 'out', textOf(right.get(key)?.get(who))];
+    const { reason, where, due_at } = explanation;
+    const isTold =
+      reason === 'conditions' ? where?.holds === false : is_member ? reason === null && where?.holds : where === null;
+    if (
+      says !== should ||
+      !isTold ||
+      (due_at && due_at <= resting.clock.now()) ||
+      (entered_at && entered_at.getTime() !== since.get(who)?.at)
+    )
+      throw new Error(
+        `${key} explains ${who}, who should be ${should}, by ${JSON.stringify({ is_member, matched, entered_at, explanation })}`,
+      );
+  }
+}
+
 type Due = {
   world: World;
   definitions: Definition[];
