@@ -68,7 +68,11 @@ export async function prove(
       new Map([...live.keys()].map((sub) => [sub, {}])),
     );
     const since = new Map(ours.map(({ subject_id, entered_at }) => [subject_id, entered_at.getTime()]));
-    for (const [sub, { entry, at }] of logged) {
+    for (const [sub, { entry, at, matched }] of logged) {
+      if (at === t && !wasWatched && textOf(matched ?? {}) !== textOf(live.get(sub)))
+        throw new Error(
+          `${sub} is in ${key} by ${textOf(live.get(sub))}, and entered by ${textOf(matched ?? {})} as it is logged`,
+        );
       const [now, was] = [since.get(sub) ?? Number.NaN, kept.since.get(sub)];
       // In a build that was made meanwhile they may have been found before it took its place.
       if (!(was?.entry === entry ? now === was.at : now <= at))
@@ -235,19 +239,21 @@ async function backfill({ db, clock }: Resting, definition: Definition, subs: st
   return new Map(rows.map(({ subject_id, matched }: (typeof rows)[number]) => [subject_id, matched ?? {}]));
 }
 
+type Entry = { entry: string; at: number; matched: Matched | null };
+
 /** Who is in, by everybody's last entry; nobody enters twice or leaves twice. */
-async function replay(db: Database, key: string, subs: string[]): Promise<Map<string, { entry: string; at: number }>> {
-  const members = new Map<string, { entry: string; at: number }>();
+async function replay(db: Database, key: string, subs: string[]): Promise<Map<string, Entry>> {
+  const members = new Map<string, Entry>();
   const changes = await db('segment_changes as c')
     .join('segments as s', 's.id', 'c.segment_id')
     .where({ 's.key': key })
     .whereIn('c.subject_id', subs)
     .orderBy('c.id')
-    .select('c.id', 'c.subject_id', 'c.change', 'c.reason', 'c.at');
-  for (const { id, subject_id, change, reason, at } of changes) {
+    .select('c.id', 'c.subject_id', 'c.change', 'c.reason', 'c.at', 'c.matched');
+  for (const { id, subject_id, change, reason, at, matched } of changes) {
     if (members.has(subject_id) === (change === 'entered'))
       throw new Error(`${subject_id} ${change} ${key} twice, by ${reason} at ${at.toISOString()}`);
-    if (change === 'entered') members.set(subject_id, { entry: id, at: at.getTime() });
+    if (change === 'entered') members.set(subject_id, { entry: id, at: at.getTime(), matched });
     else members.delete(subject_id);
   }
   return members;
