@@ -37,7 +37,9 @@ const settings = {
     .min(1)
     .max(2_147_483_647)
     .nullable()
-    .meta({ description: `Events it may send in a minute, over all servers; null: ${usualPerMinute}.` }),
+    .meta({
+      description: `Events it may send in a minute, over all servers; null: ${usualPerMinute}. Of a client key, 2 KB count as one where a batch has fewer events.`,
+    }),
 };
 
 /** Also what `heyi write-key declare` takes. */

@@ -18,7 +18,10 @@ export const writeKeyCreate: Command = {
     name: { type: 'string', help: 'what staff read in lists', required: true },
     client: { type: 'string', multiple: true, help: 'client_id whose tokens the key speaks for; may be repeated' },
     origin: { type: 'string', multiple: true, help: 'website that may use it from a browser; may be repeated' },
-    'per-minute': { type: 'string', help: 'events it may send in a minute, when not the usual 60000' },
+    'per-minute': {
+      type: 'string',
+      help: 'events it may send in a minute, when not the usual 60000; of a client key 2 KB count as one',
+    },
     channel: { type: 'string', help: 'channel of events that name none: website, miniprogram, app, …' },
   },
   async run(values) {

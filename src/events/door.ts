@@ -15,7 +15,7 @@ import { catalogueReader } from './catalogue.ts';
 import { allowOrigin, refuseForeignOrigin } from './cors.ts';
 import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, takeIn } from './intake.ts';
 import type { KeyOf } from './people.ts';
-import { createQuota } from './quota.ts';
+import { createQuota, weightOf } from './quota.ts';
 import { credentialIn, type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
 import { writeKeyReader } from './write-keys.ts';
 
@@ -77,7 +77,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
         refuseForeignOrigin(ctx, speaker);
         if (batch.items.length > mostEvents)
           throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
-        await quota.spend(speaker, batch.items.length);
+        await quota.spend(speaker, weightOf(speaker.kind, { events: batch.items.length, bytes: size }));
         return takeIn(services, speaker, batch, { userAgent: ctx.get('user-agent'), ownHost });
       }),
   };

@@ -12,6 +12,20 @@ import { fail } from '../errors.ts';
 /** Unless its key says otherwise: a thousand a second. */
 export const usualPerMinute = 60_000;
 
+/** In bytes, unpacked: what a tracker sends with an event of its own is less. */
+const bytesOfOne = 2_048;
+
+/**
+ * What a batch is counted as. Of whom anybody may be (a public key, a person's token) size counts too, or a thousand events a second of 32 KB
+ * each would be within the quota: one for each 2 KB where these are more than its events.
+ */
+export function weightOf(
+  kind: 'token' | 'client' | 'server',
+  { events, bytes }: { events: number; bytes: number },
+): number {
+  return kind === 'server' ? events : Math.max(events, Math.ceil(bytes / bytesOfOne));
+}
+
 export type Quota = {
   /** @throws too_many_requests with the seconds until the next minute */
   spend(source: { source_id: number; events_per_minute: number }, events: number): Promise<void>;

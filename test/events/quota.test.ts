@@ -41,6 +41,29 @@ describe('F17: a source that sends more than its key allows', () => {
     expect(await stored(noisy.id)).toBe(accepted);
   });
 
+  it('is held to 2 KB an event where its key is public', async () => {
+    await startOfMinute();
+    await db('event_quotas').del();
+    const quota = await eventsApp(anotherPool(url));
+    const body = (bytes: number) => ({
+      batch: Array.from({ length: 4 }, () => ({ ...event(), properties: { filler: 'x'.repeat(bytes) } })),
+    });
+    const key = (kind: 'client' | 'server') =>
+      createWriteKey({ db, seal }, { kind, name: 'Heavy', events_per_minute: limit });
+    const [open, secret] = [await key('client'), await key('server')];
+    const statuses = async (of: string, bytes: number, times: number) => {
+      const found: number[] = [];
+      for (let n = 0; n < times; n++) found.push((await quota.send('/v1/batch', body(bytes), basic(of))).status);
+      return found;
+    };
+    // 120 KB each, so 60 of 200: the fourth is the one that goes over, and nothing of what is refused is stored.
+    const answers = await statuses(open.key, 30_000, 6);
+    expect(answers).toEqual([200, 200, 200, 200, 429, 429]);
+    expect(await stored(open.id)).toBe(16);
+    expect(await statuses(secret.key, 30_000, 6)).toEqual(Array(6).fill(200));
+    expect((await statuses((await key('client')).key, 200, 20)).every((status) => status === 200)).toBe(true);
+  });
+
   it('leaves the others alone', async () => {
     const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => send(n, n % 2 ? noisy.key : clientKey, 10)));
     expect(answers.map((answer) => answer?.status)).toEqual(answers.map((_, n) => (n % 2 ? 429 : 200)));
