@@ -3,6 +3,7 @@ import { recordAudit } from '../audit/audit.ts';
 import { AppError, fail } from '../errors.ts';
 import { countSetAside } from '../segments/aside-store.ts';
 import { changesOf, explainMembership, type Member, membersOf, sizesOf } from '../segments/membership.ts';
+import { standingSubs } from '../segments/queue.ts';
 import {
   archiveSegment,
   changeList,
@@ -19,7 +20,7 @@ import { toCsv } from './csv.ts';
 import type { AdminDependencies } from './dependencies.ts';
 import { lineChanges } from './line-changes.ts';
 import { matchedLines } from './lines.ts';
-import { briefOf, colleaguesIn, idOr404, idOrNone } from './person.ts';
+import { briefOf, colleaguesIn, idOrNone } from './person.ts';
 import { explanationTree } from './segment-explanation.ts';
 import { asWritten, segmentServices, wordsFor } from './segment-services.ts';
 import { phraseOf, sentenceIn } from './segment-words.ts';
@@ -177,7 +178,7 @@ async function setStatus(deps: AdminDependencies, request: AdminRequest): Promis
 }
 
 async function fillList(deps: AdminDependencies, request: AdminRequest): Promise<void> {
-  const { params, form, actor, staff, go } = request;
+  const { params, form, actor, staff, go, ctx, show, t } = request;
   const key = params.key ?? '';
   const subs = [
     ...new Set(
@@ -186,8 +187,25 @@ async function fillList(deps: AdminDependencies, request: AdminRequest): Promise
         .split(/[\s,，、;；]+/)
         .filter(Boolean),
     ),
-  ].map(idOr404);
+  ];
   const isRemoval = form.do === 'remove';
+  const ids = subs.filter((sub) => idOrNone(sub));
+  const known = isRemoval ? new Set(ids) : await standingSubs(deps.db, ids);
+  const nobodys = subs.filter((sub) => !known.has(sub));
+  if (nobodys.length || !subs.length) {
+    const detail = await segmentDetail(deps.db, key);
+    const shown = nobodys.slice(0, 5).map((sub) => sub.slice(0, 40));
+    ctx.status = 400;
+    return show('admin/segment-members', {
+      ...head(detail),
+      tab: 'members',
+      typed_subs: form.subs,
+      subs_fault: nobodys.length
+        ? t('admin.segment.nobodys', { count: nobodys.length, subs: shown.join(t('admin.and')) })
+        : t('admin.segment.subs_hint'),
+      ...(await members(deps, request, detail)),
+    });
+  }
   await deps.db.transaction(async (trx) => {
     const change = { add: isRemoval ? [] : subs, remove: isRemoval ? subs : [], by: `staff:${staff.sub}` };
     const changed = await changeList(trx, segmentServices(deps, request), key, change);

@@ -341,7 +341,12 @@ describe('a list by hand', () => {
     await post('/segment-builder', { ...about('friends'), kind: 'list', do: 'save' });
     expect((await post('/segments/friends/list', { subs: `${sub}\n`, do: 'add' })).status).toBe(303);
     await until(async () => (await db('segment_members').where({ segment_key: 'friends' })).at(0));
-    expect((await post('/segments/friends/list', { subs: 'nobody', do: 'add' })).status).toBe(404);
+    const refused = await post('/segments/friends/list', { subs: `${sub} nobody`, do: 'add' });
+    expect([refused.status, /id="subs-fault"[^>]*>([^<]*)/.exec(refused.html)?.[1]]).toEqual([
+      400,
+      '没有这位用户：nobody。名单没有更改。',
+    ]);
+    expect(refused.html).toContain(`\n${sub} nobody</textarea>`);
     await post('/segments/friends/list', { subs: sub, do: 'remove' });
     await until(async () =>
       (await db('segment_members').where({ segment_key: 'friends' })).length ? undefined : true,
