@@ -115,32 +115,47 @@ async function endBinding(trx: Knex, id: string, next: string): Promise<void> {
     .update({ ends_at: trx('anonymous_bindings').select('bound_at').where({ id: next }) });
 }
 
+/** As the question that comes before storing answers it; times in milliseconds since 1970. */
+export type KnownBinding = {
+  id: string;
+  anonymous_id: string;
+  subject_id: string;
+  from: number;
+  until: number;
+  bound_at: number;
+  is_stale: boolean;
+};
+
+/** The newest binding in force at this moment. @param bindings of one anonymous id, the newest first */
+export function boundTo(bindings: KnownBinding[], at: number): string | null {
+  return bindings.find(({ from, until }) => from <= at && at < until)?.subject_id ?? null;
+}
+
 /**
- * Parts of the question that comes before storing (`asked`: n, anonymous_id, at; $2 is now): `bound` says which events a bound
- * anonymous id gives a subject, by the moment they happened; `seen` keeps the bindings that were used from idling out, where once an
- * hour is enough, and a row that another process holds is left to it. `offset 0` keeps the bindings a probe of the index for each
- * visitor, however few there were when it was planned.
+ * Part of the question that comes before storing ($5 is now, $6 are anonymous ids, $7 the first and the last moment of their events). `offset 0`
+ * keeps the bindings a probe of the index for each visitor, however few there were when it was planned; the inner select keeps the
+ * number of visitors from the planner, who would plan anew for each.
  */
-export const boundSql = `visitors as (
-    select anonymous_id, min(at) as first_at, max(at) as last_at from asked where anonymous_id is not null group by anonymous_id
-  ), bindings as (
-    select a.* from visitors v cross join lateral (
-      select id, anonymous_id, subject_id, looks_back_to, bound_at,
-             least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as until,
-             ends_at is null and last_seen_at < $2::timestamptz - interval '1 hour' as is_stale
-        from anonymous_bindings where anonymous_id = v.anonymous_id offset 0
-    ) a
-     where a.looks_back_to <= v.last_at and a.until > v.first_at
+export const bindingsSql = `bindings as (
+    select a.id, v.anonymous_id, a.subject_id, extract(epoch from a.looks_back_to) * 1000 as "from", extract(epoch from a.until) * 1000 as until,
+           extract(epoch from a.bound_at) * 1000 as bound_at, a.is_stale
+      from unnest((select $6::text[])) as v (anonymous_id) cross join lateral (
+        select id, subject_id, looks_back_to, bound_at,
+               least(coalesce(ends_at, 'infinity'), last_seen_at + interval '${horizonDays} days') as until,
+               ends_at is null and last_seen_at < $5::timestamptz - interval '1 hour' as is_stale
+          from anonymous_bindings where anonymous_id = v.anonymous_id offset 0
+      ) a
+     where a.looks_back_to <= ($7::timestamptz[])[2] and a.until > ($7::timestamptz[])[1]
        and exists (select from current_subjects c where c.requested_id = a.subject_id and c.status <> 'deleted')
-  ), bound as (
-    select distinct on (b.n) b.n, a.subject_id
-      from asked b join bindings a on a.anonymous_id = b.anonymous_id and a.looks_back_to <= b.at and a.until > b.at
-     order by b.n, a.bound_at desc
   )`;
-export const seenSql = `seen as (
-    update anonymous_bindings set last_seen_at = $2::timestamptz
-     where id in (select id from anonymous_bindings where id in (select id from bindings where is_stale) for update skip locked)
-  )`;
+
+/**
+ * Keeps bindings that were used from idling out, where once an hour is enough; a row that another process holds is left to it.
+ * @param ids as the database answered them
+ */
+export const keepUsed = (ids: string[], now: Date) => `
+  update anonymous_bindings set last_seen_at = '${now.toISOString()}' where id in (
+    select id from anonymous_bindings where id = any ('{${ids.join(',')}}') for update skip locked)`;
 
 /**
  * Counts what bindings look back to, once, when nothing can be added to it any more: a batch that was being stored when the binding

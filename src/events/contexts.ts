@@ -40,8 +40,8 @@ const processes = new WeakMap<Knex, Seen>();
 
 export type Sharing = {
   divide(context: Record<string, unknown>): StoredContext;
-  /** What the database may not have yet, as JSON for sharedSql. */
-  missing(): string;
+  /** What the database may not have yet, as JSON for sharedSql; undefined when there is nothing. */
+  missing(): string | undefined;
   /** It has it now. */
   stored(): void;
 };
@@ -81,7 +81,8 @@ export function shareContexts(db: Knex, now: Date): Sharing {
       const left = context_id === null ? [...common, ...own] : own;
       return { context_id, page_id, context: left.length ? storableJson(Object.fromEntries(left)) : '{}' };
     },
-    missing: () => `[${[...missing].map(([id, text]) => `{"id":"${id}","context":${text}}`).join(',')}]`,
+    missing: () =>
+      missing.size ? `[${[...missing].map(([id, text]) => `{"id":"${id}","context":${text}}`).join(',')}]` : undefined,
     stored() {
       for (const [id, text] of missing) remember(seen, text, id);
     },
@@ -105,11 +106,11 @@ function idOfText(text: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }
 
-/** Part of the question that comes before storing ($2 is now, $3 what is missing). Sorted, so that nobody waits crosswise. */
+/** Part of the question that comes before storing ($5 is now, $9 what is missing). Sorted, so that nobody waits crosswise. */
 export const sharedSql = `shared as (
     insert into event_contexts (id, context, used_on)
-    select id, context, date_trunc('month', $2::timestamptz at time zone 'UTC')
-      from json_to_recordset($3::json) as r (id uuid, context jsonb) order by id
+    select id, context, date_trunc('month', $5::timestamptz at time zone 'UTC')
+      from json_to_recordset($9::json) as r (id uuid, context jsonb) order by id
     on conflict (id) do update set used_on = excluded.used_on where event_contexts.used_on < excluded.used_on
   )`;
 

@@ -48,9 +48,9 @@ type Wire = {
  * it in the same write: a database that refuses the statement passes over them, as the protocol says.
  * @throws what PostgreSQL says, and a lost connection after ten seconds without an answer: what became of it is then unknown
  */
-export function copyIn(client: pg.Client, before: string, copies: Copy[]): Promise<void> {
+export function copyIn(client: pg.Client, before: string[], copies: Copy[]): Promise<void> {
   const given = copies.filter(({ lines }) => lines !== '');
-  const text = [before, ...given.map(({ sql }) => sql)].join(';');
+  const text = [...before, ...given.map(({ sql }) => sql)].join(';');
   const copying = new Promise<void>((resolve, reject) => {
     const query = {
       submit(wire: Wire) {

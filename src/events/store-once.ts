@@ -6,13 +6,13 @@ import type { Knex } from 'knex';
 import type pg from 'pg';
 import { batched } from '../database.ts';
 import { copyActivity } from './activity.ts';
-import { boundSql, seenSql } from './bind.ts';
-import { type Sharing, type StoredContext, shareContexts, sharedSql } from './contexts.ts';
-import { copyIn, patiently } from './copy.ts';
+import { ask } from './ask.ts';
+import { keepUsed } from './bind.ts';
+import { type Sharing, type StoredContext, shareContexts } from './contexts.ts';
+import { copyIn } from './copy.ts';
 import { copyHeld } from './held.ts';
-import { storableJson } from './storable.ts';
-import { copyEvents, type EventRow, ensurePartition, horizonDays, knownSql, type StoredRow } from './store.ts';
-import { withdrawnSql, withoutWithdrawn } from './withdrawn.ts';
+import { copyEvents, type EventRow, ensurePartition, horizonDays, type StoredRow } from './store.ts';
+import { withoutWithdrawn } from './withdrawn.ts';
 
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
 export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
@@ -115,58 +115,33 @@ async function oneAfterTheOther(connection: pg.Client, work: Work): Promise<Set<
 }
 
 /**
- * Two round trips. First the question what the database knows: message ids that came before, whose a bound anonymous id is, and what its person
- * took back. Then
- * all that the rows leave behind, as one transaction: the events, what the profiles of their subjects have to count, and those of them
- * that wait for their person.
+ * Two round trips: the question what the database knows; then all that the rows leave behind, as one transaction: the events, what the
+ * profiles of their subjects have to count, and those of them that wait for their person.
  */
 async function askAndStore(connection: pg.Client, work: Work): Promise<Set<EventRow>> {
   const { now, sharing, rows, divided, wasCounted } = work;
-  const asked = rows.map((row, n) => ({
-    n,
-    source_id: row.source_id,
-    message_id: row.message_id,
-    ...(!wasCounted && {
-      timestamp: row.timestamp,
-      ...(row.subject_id === null && row.is_attributable && { anonymous_id: row.anonymous_id }),
-      ...(row.consents.length > 1 && { person: row.subject_id, is_for_more: true }),
-    }),
-  }));
-  const until = new Date(now.getTime() + dayMs);
-  const values = [storableJson(asked), now, sharing.missing(), work.since, until];
-  const answer = await patiently(connection, connection.query({ name: 'events.ask', text: askSql, values }));
-  const known = new Set<number>();
-  const subjects = new Map<number, string>();
-  const withdrawn = new Map<number, string[]>();
-  for (const { n, subject_id, purposes } of answer.rows)
-    if (purposes !== null) withdrawn.set(n, purposes);
-    else if (subject_id === null) known.add(n);
-    else subjects.set(n, subject_id);
+  const answers = await ask(connection, { ...work, missing: sharing.missing() });
   const stored = new Set<EventRow>();
   const written: StoredRow[] = [];
   for (const [n, row] of rows.entries()) {
     const parts = divided[n];
-    if (known.has(n) || !parts) continue;
-    const subject_id = row.subject_id ?? subjects.get(n) ?? null;
-    const trust = subjects.has(n) && row.trust === 'claimed' ? 'bound' : row.trust;
+    if (answers.isKnown(n) || !parts) continue;
     stored.add(row);
-    written.push(withoutWithdrawn({ ...row, subject_id, trust, divided: parts }, withdrawn.get(n)));
+    const bound = answers.subjectOf(row);
+    const subject_id = row.subject_id ?? bound;
+    const trust = bound !== null && row.trust === 'claimed' ? 'bound' : row.trust;
+    const placed = { ...row, subject_id, trust, divided: parts };
+    written.push(withoutWithdrawn(placed, answers.withdrawnBy(subject_id, row)));
   }
   if (!written.length) return stored;
+  const before = [
+    ...(answers.isHasty ? [durableSql] : []),
+    ...(answers.stale.length ? [keepUsed(answers.stale, now)] : []),
+  ];
   const aside = wasCounted ? [] : [copyActivity(written), ...copyHeld(written)];
-  await copyIn(connection, durableSql, [copyEvents(written), ...aside]);
+  await copyIn(connection, before, [copyEvents(written), ...aside]);
   return stored;
 }
 
-const askSql = `
-  with asked as materialized (
-    select r.*, to_timestamp(r."timestamp" / 1000.0) as at
-      from json_to_recordset($1::json) as r (n int, source_id int, message_id text, anonymous_id text, person uuid,
-                                         is_for_more boolean, "timestamp" float8)
-  ), ${boundSql}, ${withdrawnSql}, ${seenSql}, ${sharedSql}, ${knownSql}
-  select n, subject_id, null::text[] as purposes from bound
-  union all select n, null, null from known
-  union all select n, null, purposes from withdrawn`;
-
 /** An answer of 200 follows the commit: a database whose default is not to wait for the disk is told to wait. A stricter default stays. */
-const durableSql = `select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`;
+const durableSql = `set local synchronous_commit = on`;

@@ -41,12 +41,14 @@ export type StoredRow = EventRow & { divided: StoredContext };
 export const horizonDays = 30;
 
 /**
- * Part of the question that comes before storing (`asked`: n from 0, source_id, message_id; $4 to $5 is the horizon): which of them are
+ * Part of the question that comes before storing ($1 to $4: their source_id, their message_id, and the horizon): which of them, from 0, are
  * there already. Of two processes that are asking at the same instant the unique index of the month decides.
  */
 export const knownSql = `known as (
     select k.n - 1 as n
-      from known_messages(array(select message_key(source_id, message_id) from asked order by n), $4, $5) as k (n)
+      from known_messages(array(
+        select message_key(source_id, message_id)
+          from unnest((select $1::int[]), (select $2::text[])) with ordinality as m (source_id, message_id, n) order by n), $3, $4) as k (n)
   )`;
 
 /** In the order of the unique index: rows that others are storing too are waited for in one direction, and nobody deadlocks. */

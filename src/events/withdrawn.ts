@@ -4,22 +4,22 @@
  */
 import type { StoredRow } from './store.ts';
 
+/** `at` in milliseconds since 1970. */
+export type Withdrawal = { subject_id: string; purpose: string; at: number };
+
 /**
- * Part of the question that comes before storing (`asked`: n, person, is_for_more, at; `bound`): which purposes whoever an event belongs
- * to had withdrawn when it happened. Nearly nobody has, so it starts from the few who did.
+ * Part of the question that comes before storing (`bindings`; $8 are people): what those whom an event belongs to have withdrawn, and when.
+ * Nearly nobody has, so it starts from the few who did.
  */
 export const withdrawnSql = `withdrawn as (
-    select e.n, array_agg(w.purpose) as purposes
-      from (select n, person, at from asked where is_for_more and person is not null
-            union all
-            select b.n, b.subject_id, a.at from bound b join asked a on a.n = b.n where a.is_for_more) e
-      cross join lateral (
-        select w.purpose from withdrawn_purposes w where w.requested_id = e.person and w.at <= e.at offset 0) w
-     group by e.n
+    select w.requested_id as subject_id, w.purpose, extract(epoch from w.at) * 1000 as at
+      from (select subject_id from bindings union select unnest((select $8::uuid[]))) p
+      cross join lateral (select * from withdrawn_purposes where requested_id = p.subject_id offset 0) w
   )`;
 
-export function withoutWithdrawn(row: StoredRow, withdrawn: string[] | undefined): StoredRow {
-  const lost = row.consents.filter((purpose) => withdrawn?.includes(purpose));
+export function withoutWithdrawn(row: StoredRow, withdrawn: string[]): StoredRow {
+  if (!withdrawn.length) return row;
+  const lost = row.consents.filter((purpose) => withdrawn.includes(purpose));
   if (!lost.length) return row;
   const own: Record<string, unknown> = JSON.parse(row.divided.context);
   return {
