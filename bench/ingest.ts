@@ -100,7 +100,7 @@ async function measureSize({ db }: Place): Promise<BenchResult> {
   }
   const columns = await db.raw(
     `select avg(pg_column_size(properties))::int as properties, avg(pg_column_size(context))::int as context,
-            avg(pg_column_size(consents))::int as consents, avg(pg_column_size(message_id))::int as message_id
+            avg(pg_column_size(consents))::int as consents, avg(pg_column_size(anonymous_id))::int as anonymous_id
        from recorded_events`,
   );
   const body = batchBody().length / perBatch;

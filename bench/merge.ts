@@ -88,8 +88,8 @@ async function person(db: Database, name: string, events: number): Promise<strin
     },
   );
   await db.raw(
-    `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust)
-     select uuid_v7(), now(), now() - n * interval '1 second', ?::uuid, 1, ? || n, 'track', 'page_viewed', 'website', 'token'
+    `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust)
+     select uuid_v7(), now(), now() - n * interval '1 second', ?::uuid, 1, md5(? || n)::uuid, 'track', 'page_viewed', 'website', 'token'
        from generate_series(1, ?::int) n`,
     [sub, `${name} `, events],
   );

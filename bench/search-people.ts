@@ -103,8 +103,8 @@ async function fillOne(db: Database, seal: Seal, n: number): Promise<void> {
   await db('identities').insert(others.map((identity) => ({ ...keyOf(seal, identity), ...at, subject_id: one.sub })));
   await absorb(db, one);
   await db.raw(
-    `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust)
-     select uuid_v7(), now(), now() - n * interval '1 minute', case when n % 3 = 0 then ?::uuid else ?::uuid end, 1, ? || n, 'track',
+    `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust)
+     select uuid_v7(), now(), now() - n * interval '1 minute', case when n % 3 = 0 then ?::uuid else ?::uuid end, 1, md5(? || n)::uuid, 'track',
             'page_viewed', 'website', 'token'
        from generate_series(1, 300) n`,
     [one.absorbed_sub, one.sub, `${one.sub} `],

@@ -38,16 +38,16 @@ export async function fillEvents(
   const step = 500_000;
   for (let from = first; from <= last; from += step) {
     await db.raw(
-      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust, consents, properties, context)
-       select gen_random_uuid(), at, at, md5('s' || who)::uuid, 1, 'm' || n, 'track',
+      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust, purposes, properties)
+       select gen_random_uuid(), at, at, md5('s' || who)::uuid, 1, md5('m' || n)::uuid, 'track',
               case when what < 45 then 'product_viewed' when what < 70 then 'page_viewed' when what < 82 then 'searched'
                    when what < 92 then 'cart_added' when what < 97 then 'order_placed' else 'order_paid' end,
-              case when n % 5 < 3 then 'website' else 'miniprogram' end, 'server', '{service,profiling,marketing}',
+              case when n % 5 < 3 then 'website' else 'miniprogram' end, 'server', 'service profiling marketing',
               case when what < 45 or what between 82 and 91 then
                      jsonb_build_object('product_id', 'p' || product, 'price', product * 10, 'category', 'c' || product % 12)
                    when what >= 92 then
                      jsonb_build_object('order_id', 'o' || n, 'total', product * 10, 'product_id', 'p' || product)
-                   else jsonb_build_object('path', '/p/' || product) end, '{}'
+                   else jsonb_build_object('path', '/p/' || product) end
          from (
            select n, n * 7919 % 100 as what, 1 + n % 1000 as product,
                   now() - interval '1 day' * :days * ((n * 48271 % 2147483647) / 2147483647.0) as at,

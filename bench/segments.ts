@@ -251,7 +251,7 @@ async function backfill(db: Database): Promise<Backfill[]> {
       hand: `select distinct v.subject_id from (
           select subject_id, properties ->> 'product_id' as product from events
            where event = 'product_viewed' and channel = 'website' and counts and "timestamp" > now() - interval '30 days'
-             and received_at > now() - interval '30 days' and consents @> '{marketing}' and (properties ->> 'price')::numeric >= 5000
+             and received_at > now() - interval '30 days' and string_to_array(purposes, ' ') @> '{marketing}' and (properties ->> 'price')::numeric >= 5000
            group by 1, 2 having count(*) >= 2) v
         where not exists (select from events p where p.event = 'order_paid' and p.counts and p.subject_id = v.subject_id and p.properties ->> 'product_id' = v.product)
           and v.subject_id in (${agreed})`,
@@ -266,7 +266,7 @@ async function backfill(db: Database): Promise<Backfill[]> {
         within: '180d',
       },
       hand: `select subject_id from events e
-         where event = 'order_paid' and channel = 'miniprogram' and counts and "timestamp" > now() - interval '180 days' and consents @> '{marketing}'
+         where event = 'order_paid' and channel = 'miniprogram' and counts and "timestamp" > now() - interval '180 days' and string_to_array(purposes, ' ') @> '{marketing}'
            and not exists (select from events r where r.event = 'order_refunded' and r.counts and r.subject_id = e.subject_id
                               and r.properties ->> 'order_id' = e.properties ->> 'order_id' and r."timestamp" > e."timestamp")
            and subject_id in (${agreed})
@@ -276,7 +276,7 @@ async function backfill(db: Database): Promise<Backfill[]> {
       name: 'in the cart this week and not bought',
       where: { all: [{ event: 'cart_added', within: '7d' }, { not: { event: 'order_paid', within: '7d' } }] },
       hand: `select distinct subject_id from events e
-         where event = 'cart_added' and counts and "timestamp" > now() - interval '7 days' and received_at > now() - interval '7 days' and consents @> '{marketing}'
+         where event = 'cart_added' and counts and "timestamp" > now() - interval '7 days' and received_at > now() - interval '7 days' and string_to_array(purposes, ' ') @> '{marketing}'
            and not exists (select from events p where p.event = 'order_paid' and p.counts and p.subject_id = e.subject_id
                               and p."timestamp" > now() - interval '7 days' and p.received_at > now() - interval '7 days')
            and subject_id in (${agreed})`,

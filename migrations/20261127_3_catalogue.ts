@@ -28,27 +28,6 @@ export async function up(knex: Knex): Promise<void> {
     comment on column write_keys.declared_consents is 'Purposes under which its trackers collect, for events that say nothing of consent themselves.';
     comment on column write_keys.declared_by is 'Who answers for that.';
 
-    -- The context of an event is put together by recorded_events: whoever asks for it there, or for everybody, asks for the whole of it too.
-    create or replace view subject_events as
-      select subject_id as recorded_sub, id, "timestamp", received_at, event, channel, trust, consents, properties, context
-        from recorded_events where subject_id is not null and counts;
-    create or replace view looked_back_events as
-      select b.subject_id as recorded_sub, e.id, e."timestamp", e.received_at, e.event, e.channel,
-             case when e.trust = 'claimed' then 'bound' else e.trust end as trust, e.consents, e.properties, e.context
-        from binding_lookbacks b
-        join recorded_events e on e.anonymous_id = b.anonymous_id and e.subject_id is null and e.is_attributable and e.counts
-                              and e."timestamp" >= b.from_at and e."timestamp" < b.until_at;
-    create or replace view everybodys_events as
-      select coalesce(a.subject_id, e.subject_id, b.subject_id) as subject_id, e.id, e."timestamp", e.received_at, e.event, e.channel,
-             case when b.subject_id is not null and e.trust = 'claimed' then 'bound' else e.trust end as trust,
-             e.consents, e.properties, e.context
-        from recorded_events e
-        left join binding_lookbacks b
-               on b.anonymous_id = case when e.subject_id is null and e.is_attributable then e.anonymous_id end
-              and e."timestamp" >= b.from_at and e."timestamp" < b.until_at
-        left join behaviour_aliases a on a.member_id = coalesce(e.subject_id, b.subject_id)
-       where e.counts and (e.subject_id is not null or b.subject_id is not null);
-
     create index consents_withdrawn on consents (subject_id) where not is_granted;
     create view withdrawn_purposes as
       select c.requested_id, k.purpose, k.at

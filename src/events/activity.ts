@@ -3,7 +3,7 @@
  * folded into whatever is kept per subject. Whoever reads before that reads the view `pending_activity` besides.
  */
 import type { Knex } from 'knex';
-import { type Copy, copyLine } from './copy.ts';
+import { CopiedRows, type Copy } from './copy.ts';
 import type { EventRow } from './store.ts';
 
 /** Part of a statement: sums what `from` gave or recorded, with its subject_id, channel, event, counts and "timestamp". */
@@ -24,13 +24,18 @@ export function copyActivity(rows: EventRow[]): Copy {
     sum.first = Math.min(sum.first, row.timestamp);
     sum.last = Math.max(sum.last, row.timestamp);
   }
-  const lines = [...sums.values()].map(({ row, n, first, last }) =>
-    copyLine([row.subject_id, row.channel, row.event, row.counts, n, new Date(first), new Date(last)]),
-  );
-  return {
-    sql: 'copy subject_activity (subject_id, channel, event, counts, n, first_at, last_at) from stdin',
-    lines: lines.join(''),
-  };
+  const copied = new CopiedRows();
+  for (const { row, n, first, last } of sums.values())
+    copied
+      .row(7)
+      .uuid(row.subject_id)
+      .text(row.channel)
+      .text(row.event)
+      .boolean(row.counts)
+      .integer64(n)
+      .time(first)
+      .time(last);
+  return { sql: 'copy subject_activity (subject_id, channel, event, counts, n, first_at, last_at)', rows: copied };
 }
 
 export type Activity = {

@@ -12,6 +12,8 @@ import { type Withdrawal, withdrawnSql } from './withdrawn.ts';
 
 type Question = {
   rows: EventRow[];
+  /** By what their message ids are found. */
+  keys: string[];
   now: Date;
   /** How far back a message id is looked for. */
   since: Date;
@@ -34,7 +36,7 @@ export type Answers = {
 };
 
 export async function ask(connection: pg.Client, question: Question): Promise<Answers> {
-  const { rows, now, since, wasCounted, missing } = question;
+  const { rows, keys, now, since, wasCounted, missing } = question;
   const visitors = new Set<string>();
   const people = new Set<string>();
   let first = Number.POSITIVE_INFINITY;
@@ -48,8 +50,8 @@ export async function ask(connection: pg.Client, question: Question): Promise<An
       } else if (row.subject_id !== null && row.consents.length > 1) people.add(row.subject_id);
     }
   const values = [
-    rows.map(({ source_id }) => source_id),
-    rows.map(({ message_id }) => message_id),
+    `{${rows.map(({ source_id }) => source_id).join(',')}}`,
+    `{${keys.join(',')}}`,
     since,
     new Date(now.getTime() + dayMs),
     now,

@@ -174,7 +174,7 @@ export async function settleLookbacks(db: Knex, limit: number): Promise<number> 
      ), found as (
        select b.subject_id, e.channel, e.event, e.counts, e."timestamp"
          from settled join binding_lookbacks b on b.binding_id = settled.id
-         join recorded_events e on e.anonymous_id = b.anonymous_id and e.subject_id is null and e.is_attributable
+         join recorded_events e on e.anonymous_key = b.anonymous_key and e.subject_id is null and e.is_attributable
                                and e."timestamp" >= b.from_at and e."timestamp" < b.until_at
      ), activity as (
        ${addActivity('found')}

@@ -26,10 +26,15 @@ const surroundings = new Set([
   'userAgentData',
 ]);
 
-export type StoredContext = { context_id: string | null; page_id: string | null; context: string };
+export type StoredContext = { context_id: bigint | null; page_id: bigint | null; context: string | null };
 
-/** Texts seen lately, in two generations, each with its id once that is in the database, else ''. */
-type Seen = { month: number; recent: Map<string, string>; older: Map<string, string>; characters: number };
+/** Texts seen lately, in two generations, each with its id once that is in the database, else undefined. */
+type Seen = {
+  month: number;
+  recent: Map<string, bigint | undefined>;
+  older: Map<string, bigint | undefined>;
+  characters: number;
+};
 
 /** Of the recent ones. Anybody may send contexts of the size of an event, each of them twice: what is remembered has a limit in both. */
 const mostRecent = 10_000;
@@ -53,21 +58,23 @@ export function shareContexts(db: Knex, now: Date): Sharing {
   // A context is said to be used once a month, so that it is not removed with the month before.
   const seen = found?.month === month ? found : { month, recent: new Map(), older: new Map(), characters: 0 };
   processes.set(db, seen);
-  const missing = new Map<string, string>();
-  const idOf = (text: string): string | null => {
+  const missing = new Map<bigint, string>();
+  const idOf = (text: string): bigint | null => {
     if (text.length < leastLength) return null;
-    const known = seen.recent.get(text) ?? seen.older.get(text);
-    if (known === undefined || !seen.recent.has(text)) remember(seen, text, known ?? '');
-    if (known === undefined) return null;
-    const id = known || idOfText(text);
-    if (!known) missing.set(id, text);
+    const isRecent = seen.recent.has(text);
+    const known = isRecent ? seen.recent.get(text) : seen.older.get(text);
+    const wasSeen = isRecent || seen.older.has(text);
+    if (!isRecent) remember(seen, text, known);
+    if (!wasSeen) return null;
+    const id = known ?? idOfText(text);
+    if (known === undefined) missing.set(id, text);
     return id;
   };
   return {
     divide(context) {
       const common: [string, unknown][] = [];
       const own: [string, unknown][] = [];
-      let page_id: string | null = null;
+      let page_id: bigint | null = null;
       for (const field of Object.entries(context)) {
         const [name, value] = field;
         if (surroundings.has(name)) common.push(field);
@@ -79,17 +86,17 @@ export function shareContexts(db: Knex, now: Date): Sharing {
       }
       const context_id = common.length ? idOf(storableJson(Object.fromEntries(common))) : null;
       const left = context_id === null ? [...common, ...own] : own;
-      return { context_id, page_id, context: left.length ? storableJson(Object.fromEntries(left)) : '{}' };
+      return { context_id, page_id, context: left.length ? storableJson(Object.fromEntries(left)) : null };
     },
     missing: () =>
-      missing.size ? `[${[...missing].map(([id, text]) => `{"id":"${id}","context":${text}}`).join(',')}]` : undefined,
+      missing.size ? `[${[...missing].map(([id, text]) => `{"id":${id},"context":${text}}`).join(',')}]` : undefined,
     stored() {
       for (const [id, text] of missing) remember(seen, text, id);
     },
   };
 }
 
-function remember(seen: Seen, text: string, id: string): void {
+function remember(seen: Seen, text: string, id: bigint | undefined): void {
   if (!seen.recent.has(text)) {
     if (seen.recent.size >= mostRecent || seen.characters + text.length > mostCharacters) {
       seen.older = seen.recent;
@@ -101,16 +108,16 @@ function remember(seen: Seen, text: string, id: string): void {
   seen.recent.set(text, id);
 }
 
-function idOfText(text: string): string {
-  const hex = hash('sha256', text, 'hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
+/** Whoever makes two texts of the same 64 bits, which takes billions of trials, confuses two contexts of their own. */
+function idOfText(text: string): bigint {
+  return hash('sha256', text, 'buffer').readBigInt64BE();
 }
 
 /** Part of the question that comes before storing ($5 is now, $9 what is missing). Sorted, so that nobody waits crosswise. */
 export const sharedSql = `shared as (
     insert into event_contexts (id, context, used_on)
     select id, context, date_trunc('month', $5::timestamptz at time zone 'UTC')
-      from json_to_recordset($9::json) as r (id uuid, context jsonb) order by id
+      from json_to_recordset($9::json) as r (id bigint, context jsonb) order by id
     on conflict (id) do update set used_on = excluded.used_on where event_contexts.used_on < excluded.used_on
   )`;
 

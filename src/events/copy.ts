@@ -1,38 +1,119 @@
 /**
- * COPY, the way in which PostgreSQL takes rows fastest: a third of what INSERT costs it. What is copied in is text, a line a row, and
- * everything that could end a field or a line is escaped here, so that no sender writes a column that is not its own.
+ * COPY, the way in which PostgreSQL takes rows fastest, in its binary format: what a sender writes is never parsed, so nothing in it could
+ * end a field or a row, and ids and times take the database next to nothing (the text format: a third more).
  */
 import type pg from 'pg';
 import { storableText } from './storable.ts';
 
-export type Field = string | number | boolean | Date | readonly string[] | null | undefined;
+/** One table's part: what begins the copy, and its rows. */
+export type Copy = { sql: string; rows: CopiedRows };
 
-/** One table's part: what begins the copy, and its lines. */
-export type Copy = { sql: string; lines: string };
+/** 2000-01-01, from which PostgreSQL counts microseconds. */
+const epochMs = Date.UTC(2000);
+const signature = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
+const roomAtFirst = 16_384;
 
-export function copyLine(fields: Field[]): string {
-  let line = '';
-  for (const [at, value] of fields.entries()) line += at ? `\t${fieldText(value)}` : fieldText(value);
-  return `${line}\n`;
+/** Rows in the binary format. Each begins with `row`, and has that many fields, each written as what its column is. */
+export class CopiedRows {
+  count = 0;
+  #bytes = Buffer.allocUnsafe(roomAtFirst);
+  #at = signature.copy(this.#bytes);
+
+  row(fields: number): this {
+    this.#reserve(2);
+    this.#at = this.#bytes.writeInt16BE(fields, this.#at);
+    this.count++;
+    return this;
+  }
+
+  text(text: string | null): this {
+    if (text === null) return this.#null();
+    return this.#prefixed(text.includes('\0') ? storableText(text) : text, 0);
+  }
+
+  /** Text that JSON.stringify wrote. */
+  jsonb(text: string | null): this {
+    return text === null ? this.#null() : this.#prefixed(text, 1);
+  }
+
+  /** 32 hexadecimal digits, with or without hyphens. */
+  uuid(id: string | null): this {
+    if (id === null) return this.#null();
+    this.#length(16);
+    const hasHyphens = id.length === 36;
+    for (let from = 0; from < id.length; from += 2) {
+      if (hasHyphens && (from === 8 || from === 13 || from === 18 || from === 23)) from++;
+      this.#bytes[this.#at++] = (digit(id, from) << 4) | digit(id, from + 1);
+    }
+    return this;
+  }
+
+  /** Milliseconds since 1970. */
+  time(ms: number | null): this {
+    return ms === null ? this.#null() : this.integer64((ms - epochMs) * 1000);
+  }
+
+  integer64(value: number | bigint | null): this {
+    if (value === null) return this.#null();
+    this.#length(8);
+    if (typeof value === 'bigint') this.#at = this.#bytes.writeBigInt64BE(value, this.#at);
+    else {
+      this.#at = this.#bytes.writeInt32BE(Math.floor(value / 2 ** 32), this.#at);
+      this.#at = this.#bytes.writeUInt32BE(value >>> 0, this.#at);
+    }
+    return this;
+  }
+
+  integer32(value: number): this {
+    this.#length(4);
+    this.#at = this.#bytes.writeInt32BE(value, this.#at);
+    return this;
+  }
+
+  boolean(value: boolean): this {
+    this.#length(1);
+    this.#bytes[this.#at++] = value ? 1 : 0;
+    return this;
+  }
+
+  bytes(): Buffer {
+    this.#reserve(2);
+    return this.#bytes.subarray(0, this.#bytes.writeInt16BE(-1, this.#at));
+  }
+
+  #null(): this {
+    this.#length(-1);
+    return this;
+  }
+
+  #length(bytes: number): void {
+    this.#reserve(4 + Math.max(0, bytes));
+    this.#at = this.#bytes.writeInt32BE(bytes, this.#at);
+  }
+
+  /** @param version that goes before the text, unless 0 */
+  #prefixed(text: string, version: 0 | 1): this {
+    // Three bytes at most for what counts as one in `length`; half a surrogate pair is written as U+FFFD.
+    this.#reserve(5 + text.length * 3);
+    const start = this.#at + 4;
+    if (version) this.#bytes[start] = version;
+    const written = version + this.#bytes.write(text, start + version);
+    this.#bytes.writeInt32BE(written, this.#at);
+    this.#at = start + written;
+    return this;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + bytes));
+    this.#bytes.copy(larger, 0, 0, this.#at);
+    this.#bytes = larger;
+  }
 }
 
-function fieldText(value: Field): string {
-  if (typeof value === 'string') return escaped(value);
-  if (value === null || value === undefined) return '\\N';
-  if (typeof value === 'boolean') return value ? 't' : 'f';
-  if (typeof value === 'number') return String(value);
-  if (value instanceof Date) return value.toISOString();
-  return escaped(`{${value.map((item) => `"${item.replace(/["\\]/g, '\\$&')}"`).join(',')}}`);
-}
-
-const special = /[\\\t\n\r\0]/;
-const escapes: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
-
-function escaped(text: string): string {
-  const storable = text.isWellFormed() ? text : storableText(text);
-  return special.test(storable)
-    ? storableText(storable).replace(/[\\\t\n\r]/g, (character) => escapes[character] ?? '')
-    : storable;
+function digit(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  return code < 58 ? code - 48 : (code | 32) - 87;
 }
 
 /** What the driver's connection offers to a query object of our own. */
@@ -44,20 +125,20 @@ type Wire = {
 };
 
 /**
- * `before` and all copies as one message, which the database takes as one transaction: all of it or nothing. The lines go right behind
+ * `before` and all copies as one message, which the database takes as one transaction: all of it or nothing. The rows go right behind
  * it in the same write: a database that refuses the statement passes over them, as the protocol says.
  * @throws what PostgreSQL says, and a lost connection after ten seconds without an answer: what became of it is then unknown
  */
 export function copyIn(client: pg.Client, before: string[], copies: Copy[]): Promise<void> {
-  const given = copies.filter(({ lines }) => lines !== '');
-  const text = [...before, ...given.map(({ sql }) => sql)].join(';');
+  const given = copies.filter(({ rows }) => rows.count > 0);
+  const text = [...before, ...given.map(({ sql }) => `${sql} from stdin with (format binary)`)].join(';');
   const copying = new Promise<void>((resolve, reject) => {
     const query = {
       submit(wire: Wire) {
         wire.stream.cork();
         wire.query(text);
-        for (const { lines } of given) {
-          wire.sendCopyFromChunk(Buffer.from(lines));
+        for (const { rows } of given) {
+          wire.sendCopyFromChunk(rows.bytes());
           wire.endCopyFrom();
         }
         wire.stream.uncork();

@@ -4,23 +4,24 @@
  */
 import type { Knex } from 'knex';
 import { addActivity } from './activity.ts';
-import { type Copy, copyLine } from './copy.ts';
+import { CopiedRows, type Copy } from './copy.ts';
 import { addRejections } from './rejections.ts';
 import { type EventRow, giveSubject, horizonDays, removeNobodys } from './store.ts';
 
 /** Of rows that are about to be stored, those that wait for their person. */
 export function copyHeld(rows: EventRow[]): Copy[] {
-  const held = rows.filter((row) => row.held !== undefined);
-  const keys = held.flatMap(({ id, held: waitsFor = [] }) => {
-    const different = new Map(waitsFor.map((key) => [`${key.kind} ${key.issuer} ${key.lookup}`, key]));
-    return [...different.values()].map(({ kind, issuer, lookup }) => copyLine([kind, issuer, lookup, id]));
-  });
+  const events = new CopiedRows();
+  const identities = new CopiedRows();
+  for (const { id, source_id, message_id, received_at, held } of rows) {
+    if (!held) continue;
+    events.row(4).uuid(id).integer32(source_id).text(message_id).time(received_at.getTime());
+    const different = new Map(held.map((key) => [`${key.kind} ${key.issuer} ${key.lookup}`, key]));
+    for (const { kind, issuer, lookup } of different.values())
+      identities.row(4).text(kind).text(issuer).text(lookup).uuid(id);
+  }
   return [
-    {
-      sql: 'copy held_events (event_id, source_id, message_id, received_at) from stdin',
-      lines: held.map((row) => copyLine([row.id, row.source_id, row.message_id, row.received_at])).join(''),
-    },
-    { sql: 'copy held_event_identities (kind, issuer, lookup, event_id) from stdin', lines: keys.join('') },
+    { sql: 'copy held_events (event_id, source_id, message_id, received_at)', rows: events },
+    { sql: 'copy held_event_identities (kind, issuer, lookup, event_id)', rows: identities },
   ];
 }
 

@@ -11,7 +11,7 @@ import { keepUsed } from './bind.ts';
 import { type Sharing, type StoredContext, shareContexts } from './contexts.ts';
 import { copyIn } from './copy.ts';
 import { copyHeld } from './held.ts';
-import { copyEvents, type EventRow, ensurePartition, horizonDays, type StoredRow } from './store.ts';
+import { copyEvents, type EventRow, ensurePartition, horizonDays, idKey, type StoredRow } from './store.ts';
 import { withoutWithdrawn } from './withdrawn.ts';
 
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
@@ -61,7 +61,9 @@ async function storeWithin(db: Knex, rows: EventRow[], wasCounted: boolean): Pro
   const [first, now] = [Math.min(...times), new Date(Math.max(...times))];
   const sharing = shareContexts(db, now);
   const since = new Date((wasCounted ? first : now.getTime()) - horizonDays * dayMs);
-  const work = { now, since, wasCounted, sharing, rows, divided: rows.map(({ context }) => sharing.divide(context)) };
+  const keys = rows.map(({ message_id }) => idKey(message_id));
+  const divided = rows.map(({ context }) => sharing.divide(context));
+  const work = { now, since, wasCounted, sharing, rows, keys, divided };
   const connection: pg.Client = await db.client.acquireConnection();
   try {
     const inTurn = isNearTurnOfMonth(rows) && !db.isTransaction;
@@ -81,6 +83,8 @@ type Work = {
   wasCounted: boolean;
   sharing: Sharing;
   rows: EventRow[];
+  /** By what their message ids are found. */
+  keys: string[];
   divided: StoredContext[];
 };
 
@@ -119,18 +123,18 @@ async function oneAfterTheOther(connection: pg.Client, work: Work): Promise<Set<
  * profiles of their subjects have to count, and those of them that wait for their person.
  */
 async function askAndStore(connection: pg.Client, work: Work): Promise<Set<EventRow>> {
-  const { now, sharing, rows, divided, wasCounted } = work;
+  const { now, sharing, rows, keys, divided, wasCounted } = work;
   const answers = await ask(connection, { ...work, missing: sharing.missing() });
   const stored = new Set<EventRow>();
   const written: StoredRow[] = [];
   for (const [n, row] of rows.entries()) {
-    const parts = divided[n];
-    if (answers.isKnown(n) || !parts) continue;
+    const [message_key, parts] = [keys[n], divided[n]];
+    if (answers.isKnown(n) || message_key === undefined || !parts) continue;
     stored.add(row);
     const bound = answers.subjectOf(row);
     const subject_id = row.subject_id ?? bound;
     const trust = bound !== null && row.trust === 'claimed' ? 'bound' : row.trust;
-    const placed = { ...row, subject_id, trust, divided: parts };
+    const placed = { ...row, subject_id, trust, message_key, divided: parts };
     written.push(withoutWithdrawn(placed, answers.withdrawnBy(subject_id, row)));
   }
   if (!written.length) return stored;

@@ -2,14 +2,15 @@
  * Table events and its partitions. How a batch is stored as a whole, with what goes with it, is store-once.ts; whoever reads events
  * elsewhere reads the view recorded_events.
  */
+import { hash } from 'node:crypto';
 import type { Knex } from 'knex';
 import type { StoredContext } from './contexts.ts';
-import { type Copy, copyLine } from './copy.ts';
+import { CopiedRows, type Copy } from './copy.ts';
 import type { IdentityKey } from './people.ts';
-import { storableJson } from './storable.ts';
+import { storableJson, storableText } from './storable.ts';
 import type { Trust } from './trust.ts';
 
-/** The fields are the columns. */
+/** The fields are the columns of recorded_events. */
 export type EventRow = {
   id: string;
   received_at: Date;
@@ -35,70 +36,82 @@ export type EventRow = {
   held?: IdentityKey[] | undefined;
 };
 
-export type StoredRow = EventRow & { divided: StoredContext };
+export type StoredRow = EventRow & { message_key: string; divided: StoredContext };
 
 /** How far back a message id is recognised; also how long held events wait and a binding stands idle. */
 export const horizonDays = 30;
 
 /**
- * Part of the question that comes before storing ($1 to $4: their source_id, their message_id, and the horizon): which of them, from 0, are
+ * Part of the question that comes before storing ($1 to $4: their source_id, their message_key, and the horizon): which of them, from 0, are
  * there already. Of two processes that are asking at the same instant the unique index of the month decides.
  */
-export const knownSql = `known as (
-    select k.n - 1 as n
-      from known_messages(array(
-        select message_key(source_id, message_id)
-          from unnest((select $1::int[]), (select $2::text[])) with ordinality as m (source_id, message_id, n) order by n), $3, $4) as k (n)
-  )`;
+export const knownSql = `known as (select k.n - 1 as n from known_messages($1, $2, $3, $4) as k (n))`;
 
-/** In the order of the unique index: rows that others are storing too are waited for in one direction, and nobody deadlocks. */
+/** In one order for all: rows that others are storing too are waited for in one direction, and nobody deadlocks. */
 export function copyEvents(rows: StoredRow[]): Copy {
-  const sorted = rows.toSorted((a, b) => a.source_id - b.source_id || (a.message_id < b.message_id ? -1 : 1));
+  const sorted = rows.toSorted((a, b) =>
+    a.message_key === b.message_key ? a.source_id - b.source_id : a.message_key < b.message_key ? -1 : 1,
+  );
+  const copied = new CopiedRows();
+  for (const row of sorted) addEvent(copied, row);
   return {
-    sql: `copy events (id, received_at, "timestamp", original_timestamp, subject_id, source_id, counts, is_attributable, message_id,
-      type, event, original_event, channel, trust, anonymous_id, claimed_user_id, consents, properties, context, context_id, page_id) from stdin`,
-    lines: sorted.map(eventLine).join(''),
+    sql: `copy events (id, received_at, "timestamp", original_timestamp, context_id, page_id, source_id, counts, is_attributable,
+      subject_id, message_key, anonymous_key, type, event, channel, trust, purposes, message_id, anonymous_id, claimed_user_id,
+      original_event, properties, context)`,
+    rows: copied,
   };
 }
 
-const eventLine = (row: StoredRow): string =>
-  copyLine([
-    row.id,
-    row.received_at,
-    new Date(row.timestamp),
-    row.original_timestamp === null ? null : new Date(row.original_timestamp),
-    row.subject_id,
-    row.source_id,
-    row.counts,
-    row.is_attributable,
-    row.message_id,
-    row.type,
-    row.event,
-    row.original_event,
-    row.channel,
-    row.trust,
-    row.anonymous_id,
-    row.claimed_user_id,
-    row.consents,
-    storableJson(row.properties),
-    row.divided.context,
-    row.divided.context_id,
-    row.divided.page_id,
-  ]);
+function addEvent(copied: CopiedRows, row: StoredRow): void {
+  const { message_id, message_key, anonymous_id, consents, divided } = row;
+  const anonymous_key = anonymous_id === null ? null : idKey(anonymous_id);
+  copied
+    .row(23)
+    .uuid(row.id)
+    .time(row.received_at.getTime())
+    .time(row.timestamp)
+    .time(row.original_timestamp)
+    .integer64(divided.context_id)
+    .integer64(divided.page_id)
+    .integer32(row.source_id)
+    .boolean(row.counts)
+    .boolean(row.is_attributable)
+    .uuid(row.subject_id)
+    .uuid(message_key)
+    .uuid(anonymous_key)
+    .text(row.type)
+    .text(row.event)
+    .text(row.channel)
+    .text(row.trust)
+    .text(consents.length > 1 ? consents.join(' ') : null)
+    .text(message_id === message_key ? null : message_id)
+    .text(anonymous_id === anonymous_key ? null : anonymous_id)
+    .text(row.claimed_user_id)
+    .text(row.original_event)
+    .jsonb(storableJson(row.properties))
+    .jsonb(divided.context);
+}
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** As the function id_key of the database: a UUID is itself, any other text its MD5. Whoever makes two with the same one meets events of their own. */
+export function idKey(id: string): string {
+  return id.length === 36 && uuid.test(id) ? id : hash('md5', storableText(id), 'hex');
+}
 
 /** Part of a statement: gives events that have none the subject_id of the row of `from` that has their source_id, message_id and received_at. */
 export const giveSubject = (from: string) => `
       update events e set subject_id = f.subject_id from ${from} f
-       where message_key(e.source_id, e.message_id) = message_key(f.source_id, f.message_id) and e.received_at = f.received_at
+       where e.message_key = id_key(f.message_id) and e.source_id = f.source_id and e.received_at = f.received_at
          and e.subject_id is null
       returning e.subject_id, e.channel, e.event, e.counts, e."timestamp"`;
 
 /** Part of a statement: those of `from` go that nobody has and no anonymous id keeps. */
 export const removeNobodys = (from: string) => `
       delete from events e using ${from} l
-       where message_key(e.source_id, e.message_id) = message_key(l.source_id, l.message_id) and e.received_at = l.received_at
-         and e.subject_id is null and e.anonymous_id is null
-      returning e.source_id, e.message_id`;
+       where e.message_key = id_key(l.message_id) and e.source_id = l.source_id and e.received_at = l.received_at
+         and e.subject_id is null and e.anonymous_key is null
+      returning l.source_id, l.message_id`;
 
 /**
  * PostgreSQL counts the months by itself, and never the table as a whole: without these figures it takes a statement about everybody

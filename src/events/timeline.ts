@@ -85,7 +85,7 @@ async function readTimeline(
        select e.* from subs join binding_lookbacks b on b.subject_id = subs.sub cross join lateral (
          select ${columns}, case when e.trust = 'claimed' then 'bound' else e.trust end as trust
            from recorded_events e
-          where e.subject_id is null and e.anonymous_id = b.anonymous_id and e.is_attributable
+          where e.subject_id is null and e.anonymous_key = b.anonymous_key and e.is_attributable
             and (e."timestamp", e.id) >= (b.from_at, '00000000-0000-0000-0000-000000000000'::uuid)
             and e."timestamp" < b.until_at and ${page}) e
      ) e order by e."timestamp" desc, e.id desc limit :limit::int`,

@@ -21,7 +21,7 @@ export function withoutWithdrawn(row: StoredRow, withdrawn: string[]): StoredRow
   if (!withdrawn.length) return row;
   const lost = row.consents.filter((purpose) => withdrawn.includes(purpose));
   if (!lost.length) return row;
-  const own: Record<string, unknown> = JSON.parse(row.divided.context);
+  const own: Record<string, unknown> = JSON.parse(row.divided.context ?? '{}');
   return {
     ...row,
     consents: row.consents.filter((purpose) => !lost.includes(purpose)),

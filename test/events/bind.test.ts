@@ -36,7 +36,7 @@ const person = async () => {
 async function age(anonymous_id: string, ms: number) {
   const earlier = (column: string) => db.raw("?? - ? * interval '1 millisecond'", [column, ms]);
   await db('events')
-    .where({ anonymous_id })
+    .whereRaw('anonymous_key = id_key(?)', [anonymous_id])
     .update({ timestamp: earlier('timestamp') });
   const columns = ['bound_at', 'ends_at', 'looks_back_to', 'last_seen_at', 'created_at'];
   await db('anonymous_bindings')

@@ -41,7 +41,7 @@ async function send(context: Record<string, unknown>, app = apps[0]) {
   );
   expect(answer?.status).toBe(200);
   const [seen] = await eventRows(db, { message_id: messageId });
-  const [row] = await db('events').where({ message_id: messageId });
+  const [row] = await db('events').where({ message_key: messageId });
   return { seen: seen.context, row };
 }
 

@@ -91,7 +91,7 @@ describe('kill -9', () => {
     expect(killed).toBe(kills);
     expect(unanswered).toBeGreaterThan(0);
     expect(acknowledged).toHaveLength(total);
-    const rows: { message_id: string }[] = await db('events').where({ subject_id: sub }).select('message_id');
+    const rows: { message_id: string }[] = await db('recorded_events').where({ subject_id: sub }).select('message_id');
     expect(rows).toHaveLength(total);
     expect(new Set(rows.map(({ message_id }) => message_id))).toEqual(new Set(acknowledged));
     const activity = await db('subject_activity').where({ subject_id: sub }).sum('n as n').first();

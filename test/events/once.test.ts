@@ -62,7 +62,7 @@ describe('F4: the same message id from the same source', () => {
     );
     const answers = await Promise.all(batches.map((batch, n) => post(apps[n % 2], batch, serverKey)));
     expect(new Set(answers.map((answer) => answer?.status))).toEqual(new Set([200]));
-    const rows = await db('events').whereIn('message_id', ids).select('message_id');
+    const rows = await db('recorded_events').whereIn('message_id', ids).select('message_id');
     expect(rows).toHaveLength(ids.length);
     const activity = await db('subject_activity').where({ subject_id: lily }).sum('n as n').first();
     expect(Number(activity?.n)).toBe(ids.length);
@@ -102,7 +102,7 @@ describe('F4: the same message id from the same source', () => {
     const after = await eventsApp(anotherPool(url), { clock: movableClock('2027-08-01T00:00:00.100Z') });
     const ids = Array.from({ length: 20 }, () => crypto.randomUUID());
     await Promise.all(ids.flatMap((id) => [post(before, [event(id)]), post(after, [event(id)])]));
-    const rows = await db('events').whereIn('message_id', ids).select('message_id');
+    const rows = await db('recorded_events').whereIn('message_id', ids).select('message_id');
     expect(rows.map(({ message_id }) => message_id).sort()).toEqual(ids.sort());
   });
 });

@@ -1,6 +1,7 @@
 import { assert, jsonValue, property, string, uniqueArray } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { exceededBound, storableJson, storableText } from '../../src/events/storable.ts';
+import { idKey } from '../../src/events/store.ts';
 import { testDatabase } from '../helpers/database.ts';
 
 const { db } = await testDatabase();
@@ -19,6 +20,21 @@ describe('F6: whatever a stranger sends', () => {
     const { rows } = await db.raw('select ?::jsonb as stored', [storableJson(values)]);
     expect(rows[0].stored).toHaveLength(values.length);
     expect(rows[0].stored.at(-1)).toEqual({ '\\u0000': '\\u0000' });
+  });
+
+  it('F5: is found by the key that the database finds it by', async () => {
+    const ids: string[] = ['\0', '\ud800', 'a', crypto.randomUUID(), crypto.randomUUID().toUpperCase()];
+    assert(
+      property(anyText, (text) => void ids.push(text)),
+      { numRuns: 200 },
+    );
+    const { rows } = await db.raw(
+      'select id_key(id) as key from unnest(?::text[]) with ordinality as i (id, n) order by n',
+      [ids.map(storableText)],
+    );
+    expect(ids.map((id) => idKey(id).replaceAll('-', ''))).toEqual(
+      rows.map(({ key }: { key: string }) => key.replaceAll('-', '')),
+    );
   });
 
   it('becomes text that a second cleaning leaves alone', () => {

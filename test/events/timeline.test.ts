@@ -97,10 +97,10 @@ describe('the timeline of a person', () => {
     const sub = await addSubject(db);
     const device = `d-${crypto.randomUUID()}`;
     await db.raw(
-      `insert into events (id, received_at, "timestamp", subject_id, anonymous_id, source_id, message_id, type, event, channel, trust)
+      `insert into events (id, received_at, "timestamp", subject_id, anonymous_key, source_id, message_key, type, event, channel, trust)
        select uuid_v7(), now(), now() - n * interval '1 second',
               case when n % 20 = 0 then ?::uuid when n % 2 = 0 then md5((n % 1000)::text)::uuid end,
-              case when n % 20 = 1 then ? when n % 2 = 1 then md5((n % 1000)::text) end, 1, 'many-' || n, 'track', 'a', 'app', 'server'
+              case when n % 20 = 1 then id_key(?) when n % 2 = 1 then md5((n % 1000)::text)::uuid end, 1, md5('many-' || n)::uuid, 'track', 'a', 'app', 'server'
          from generate_series(1, 60000) n`,
       [sub, device],
     );

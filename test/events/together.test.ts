@@ -55,14 +55,16 @@ describe('single events of many requests and sources', () => {
   });
 });
 
-describe('what could end a field or a line', () => {
+describe('what could end a field or a row', () => {
   const nasty = 'a\tb\nc\\N\\.\r\\tд"\'{},\u2028😀';
   it.each(['event', 'anonymousId', 'userId', 'messageId'])('is stored as it was sent in %s', async (field) => {
     const sent = { ...track('plain'), [field]: field === 'messageId' ? nasty.replace(/[\t\n\r]/g, '') : nasty };
     const properties = { [nasty]: [nasty, { deep: nasty }] };
     const answer = await app.send('/v1/track', { ...sent, properties }, basic(openKey));
     expect(answer.status).toBe(200);
-    const [row] = await db('events').whereJsonPath('properties', '$.*[1].deep', '=', nasty).orderBy('id', 'desc');
+    const [row] = await db('recorded_events')
+      .whereJsonPath('properties', '$.*[1].deep', '=', nasty)
+      .orderBy('id', 'desc');
     const { event, anonymous_id, claimed_user_id, message_id } = row;
     expect({ event, anonymousId: anonymous_id, userId: claimed_user_id, messageId: message_id }).toEqual({
       event: sent.event,

@@ -126,14 +126,17 @@ export type PutEvent = BehaviourEvent & {
 /** Received a second after they happened, or a minute before where a clock ran ahead. */
 export async function putEvents(db: Database, events: PutEvent[]): Promise<void> {
   if (!events.length) return;
-  const rows = events.map(({ properties, context, timestamp, ...event }) => ({
+  const rows = events.map(({ properties, context, timestamp, consents, anonymous_id, ...event }) => ({
     ...event,
+    anonymous_key: db.raw('id_key(?)', [anonymous_id ?? null]),
+    anonymous_id: anonymous_id ?? null,
+    purposes: consents.join(' '),
     timestamp: new Date(timestamp),
     received_at: new Date(Math.max(timestamp - 60_000, Math.min(timestamp + 1000, Date.now()))),
     properties: JSON.stringify(properties),
     context: JSON.stringify(context),
     source_id: 1,
-    message_id: event.id,
+    message_key: event.id,
     type: 'track',
   }));
   const months = new Set(rows.map(({ received_at }) => received_at.toISOString().slice(0, 7)));

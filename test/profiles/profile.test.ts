@@ -170,6 +170,7 @@ describe('the profile', () => {
       channel: 'website',
       trust: 'claimed',
       anonymous_id: device,
+      anonymous_key: slow.raw('id_key(?)', [device]),
     };
     await slow.raw('select count(*) from anonymous_bindings');
     await bindAnonymous(db, { anonymous_id: device, subject_id: sub, method: 'token' });
@@ -177,7 +178,7 @@ describe('the profile', () => {
     await slow('events').insert({
       ...base,
       id: slow.raw('uuid_v7()'),
-      message_id: device,
+      message_key: slow.raw('id_key(?)', [device]),
       received_at: now,
       timestamp: now,
     });

@@ -165,7 +165,7 @@ it(`${total} events and ${kills} kills of server and PostgreSQL: nothing lost, n
   await Promise.all([killing(), ...Array.from({ length: 4 }, sending)]);
   expect(restarts).toEqual(Array.from({ length: Math.floor(kills / 2) }, () => true));
 
-  const stored = await untilDone(() => db('events').select('message_id'));
+  const stored = await untilDone(() => db('recorded_events').select('message_id'));
   expect(stored).toHaveLength(total);
   expect(new Set(stored.map(({ message_id }) => message_id))).toEqual(acknowledged);
 
