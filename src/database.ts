@@ -215,6 +215,8 @@ const lostConnection = new Set([
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error.name === 'KnexTimeoutError' || error.message.startsWith('Connection terminated')) return true;
+  // The pool gave a connection whose end it had not heard of yet.
+  if (error.message.endsWith('is not queryable')) return true;
   if (error.message === 'timeout expired' || error.message.includes('Unable to acquire a connection')) return true;
   return lostConnection.has((error as { code?: string }).code ?? '');
 }

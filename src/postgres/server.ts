@@ -43,7 +43,7 @@ export async function launch(place: Place, options: LaunchOptions, fixedPort?: n
   closeSync(log.descriptor);
   child.unref();
   const watcher = watch(child, place, options.durable !== false);
-  const fault = await started(child, place.cluster, log.said);
+  const fault = await started(child, place.cluster, () => log.said(child.pid));
   if (!fault) {
     place.remember(port);
     return { child, port, watcher };
@@ -119,12 +119,15 @@ function listenOnce(port: number): Promise<number | undefined> {
 }
 
 /** PostgreSQL writes it; the former one is kept when it has grown large. */
-function openLog(file: string): { descriptor: number; said(): string } {
+function openLog(file: string): { descriptor: number; said(pid: number | undefined): string } {
   if (existsSync(file) && statSync(file).size > 10_000_000) renameSync(file, `${file}.1`);
   const descriptor = openSync(file, 'a', 0o600);
   const from = statSync(file).size;
-  const said = () => {
-    const lines = readFileSync(file).subarray(from).toString('utf8').split('\n');
+  const said = (pid: number | undefined) => {
+    const all = readFileSync(file).subarray(from).toString('utf8').split('\n');
+    // Orphans of the last one write their last words into the same file.
+    const own = all.filter((line) => line.includes(` [${pid}] `));
+    const lines = own.length ? own : all;
     const fault = lines.findLast((line) => line.includes('FATAL:')) ?? lines.findLast((line) => line.trim());
     const also = lines.find((line) => /could not bind/.test(line));
     return [also, fault]
