@@ -93,6 +93,8 @@ it('the builder counts while one types, grows in place, and is worked by keyboar
   await tabTo(page, '[value="save"]');
   await page.keyboard.press('Enter');
   await page.waitForURL(`${base}/admin/segments/by-keyboard?done=created`);
+  // The page follows the evaluation by itself.
+  await page.locator('.facts-line', { hasText: /全员计算用时|worked out for everybody/ }).waitFor();
   expect(complaints).toEqual([]);
 });
 
