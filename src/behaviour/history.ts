@@ -18,20 +18,24 @@ const costOfOne = 1_000;
 const small = 1_000;
 
 /**
- * The events of one subject that count, in order; of subs that it absorbed too, where these read as one.
+ * The events of one subject that count, in order; of subs that it absorbed too, where these read as one. Null where they are more than can be
+ * held: ask the database (sql.ts).
  *
  * @param needs leaves out events of other names, older ones, and fields that nothing asks for
  */
-export async function readBehaviour(db: Knex, sub: string, needs: Needs): Promise<BehaviourEvent[]> {
+export async function readBehaviour(db: Knex, sub: string, needs: Needs): Promise<BehaviourEvent[] | null> {
+  if (!needs.names.length) return [];
   const { sql, bindings } = select([sub], needs);
-  const { rows } = await db.raw(sql, bindings);
-  return rows.map(eventOf);
+  const { rows } = await db.raw(`${sql} limit ${portion + 1}`, bindings);
+  if (rows.length <= portion) return rows.map(eventOf);
+  return db.transaction(async (trx) => {
+    let found: BehaviourEvent[] | null = [];
+    for await (const { events } of readBehaviours(trx, [sub], needs)) found = events;
+    return found;
+  });
 }
 
-/**
- * The same of several, one after the other in the order of their subs; who did nothing is passed over. `events` is null of whoever has more
- * than can be held: ask the database (sql.ts).
- */
+/** The same of several, one after the other in the order of their subs; who did nothing is passed over. */
 export async function* readBehaviours(
   trx: Knex.Transaction,
   subs: string[],

@@ -7,11 +7,12 @@ import { factsOf } from '../behaviour/facts.ts';
 import { readBehaviour } from '../behaviour/history.ts';
 import type { Scalar } from '../behaviour/language.ts';
 import { needsOf } from '../behaviour/needs.ts';
+import { valueFor } from '../behaviour/sql/computed.ts';
 import type { Clock } from '../clock.ts';
 import { type ComputedTrait, readWorkings } from './computed.ts';
 import { type KeptFacts, readFacts } from './person-store.ts';
 import { type Profile, profileOf } from './profile.ts';
-import { explainRfm, type Rfm } from './rfm.ts';
+import { explainRfm, type Rfm, rfmParts } from './rfm.ts';
 import type { Title } from './system-traits.ts';
 
 export type ComputedItem = { name: string; title: Title; origin: 'system' | 'company'; value: Scalar | null };
@@ -29,7 +30,7 @@ export async function personProfile({ db, clock }: { db: Knex; clock: Clock }, s
   const [profile, { locale, ...facts }, worked] = await Promise.all([
     profileOf(db, sub),
     readFacts(db, sub),
-    workOut(db, sub, clock.now().getTime()),
+    workOut(db, sub, clock.now()),
   ]);
   const { first_seen_at, last_seen_at, events_total } = profile;
   // These would need every event there is; kept, they are of all events, whatever these were collected for.
@@ -43,18 +44,29 @@ export async function personProfile({ db, clock }: { db: Knex; clock: Clock }, s
   return { ...profile, ...facts, computed, rfm: worked.rfm };
 }
 
-async function workOut(db: Knex, sub: string, at: number) {
+/** For one value, in milliseconds, of somebody whose history is too long to be read. */
+const patience = 5_000;
+
+async function workOut(db: Knex, sub: string, at: Date) {
   const { traits, rfm } = await readWorkings(db);
   const all = [...traits.values()];
   const asked = all.filter((trait) => !isKept(trait));
   const needs = needsOf(
     asked.map(({ question }) => question),
-    at,
+    at.getTime(),
   );
-  const facts = factsOf(await readBehaviour(db, sub, needs));
+  const events = await readBehaviour(db, sub, needs);
+  const facts = events && factsOf(events);
+  const work = async (worked: Pick<ComputedTrait, 'question' | 'sql'>) =>
+    facts ? worked.question.value(facts, at.getTime()).value : valueFor(db, worked, { sub, at, timeout: patience });
+  const values = new Map<string, Scalar | null>();
+  // One after the other: by statements they are dear.
+  for (const trait of asked) values.set(trait.name, await work(trait));
+  const parts: (Scalar | null)[] = [];
+  for (const part of rfmParts(rfm)) parts.push(await work(part));
   return {
-    traits: all.map((trait) => ({ ...trait, value: isKept(trait) ? null : trait.question.value(facts, at).value })),
-    rfm: explainRfm(rfm, facts, at),
+    traits: all.map((trait) => ({ ...trait, value: values.get(trait.name) ?? null })),
+    rfm: explainRfm(rfm, parts, at.getTime()),
   };
 }
 

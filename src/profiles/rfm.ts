@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { combined, compileComputed } from '../behaviour/computed.ts';
 import { day } from '../behaviour/duration.ts';
-import type { Facts } from '../behaviour/facts.ts';
+
 import type { Scalar, ValueNode } from '../behaviour/language.ts';
 import { usualTimeZone } from '../behaviour/parse-window.ts';
 import { type ComputedSql, computedSql } from '../behaviour/sql/computed.ts';
@@ -68,9 +68,9 @@ const titles: Record<Part, Title> = {
 
 /** Who never bought has none of them. */
 export function rfmTraits(settings: RfmSettings): ComputedTrait[] {
-  const definitions = definitionsOf(settings);
-  const questions = definitions.map((definition) => compileComputed(definition, usualTimeZone));
-  const parts = definitions.map((definition) => computedSql(definition, usualTimeZone));
+  const all = rfmParts(settings);
+  const questions = all.map(({ question }) => question);
+  const parts = all.map(({ sql }) => sql);
   return (['recency', 'frequency', 'monetary', 'segment'] as const).map((part) => ({
     name: `rfm_${part}`,
     title: titles[part],
@@ -102,11 +102,17 @@ export type Rfm = {
   period_days: number;
 };
 
-/** The scores with what they are of; null for who never bought. @param at milliseconds since 1970 */
-export function explainRfm(settings: RfmSettings, facts: Facts, at: number): Rfm | null {
-  const [last, orders, paid] = definitionsOf(settings).map(
-    (definition) => compileComputed(definition, usualTimeZone).value(facts, at).value,
-  );
+/** What the scores are of, in the order of explainRfm. */
+export function rfmParts(settings: RfmSettings): Pick<ComputedTrait, 'question' | 'sql'>[] {
+  return definitionsOf(settings).map((definition) => ({
+    question: compileComputed(definition, usualTimeZone),
+    sql: computedSql(definition, usualTimeZone),
+  }));
+}
+
+/** The scores with what they are of; null for who never bought. @param values of rfmParts @param at milliseconds since 1970 */
+export function explainRfm(settings: RfmSettings, values: (Scalar | null)[], at: number): Rfm | null {
+  const [last, orders, paid] = values;
   if (typeof last !== 'string') return null;
   const scores = scoresOf(settings, { last, orders, paid }, at);
   const group = rfmGroups[groupOf(settings, scores)];

@@ -65,7 +65,7 @@ export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked)
   const references = await readReferences(trx);
   const work = newWork(at);
   for (const [sub, { rules: asking, reason }] of asked) {
-    const person = await readPerson(trx, sub, { ...noEvents, traits: '*' });
+    const { person } = (await readPerson(trx, sub, { ...noEvents, traits: '*' })) ?? {};
     if (!person) continue;
     const evaluation = createEvaluation(person, at.getTime());
     const known = new Map((await readStates(trx, [sub])).map((state) => [state.build_id, state]));

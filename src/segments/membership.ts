@@ -64,7 +64,7 @@ export type Why = {
   explanation: Explanation;
 };
 
-/** Asked now, of the version in force: with the events that speak for it, or what is missing. @throws not_found */
+/** Asked now, of the version in force: with the events that speak for it, or what is missing. @throws not_found | segment_takes_too_long */
 export async function explainMembership(
   { db, clock }: { db: Knex; clock: Clock },
   key: string,
@@ -77,8 +77,11 @@ export async function explainMembership(
   const through = compileThrough(await readReferences(db));
   const compiled = compileSegment(definition, through);
   const at = clock.now().getTime();
-  const person = await readPerson(db, sub, needsOf([compiled], at, through));
-  if (!person) throw fail('not_found');
+  const read = await readPerson(db, sub, needsOf([compiled], at, through));
+  if (!read) throw fail('not_found');
+  const { person, isTooLong } = read;
+  if (isTooLong)
+    throw fail('segment_takes_too_long', { message: 'This person did too much for it to be told one by one.' });
   const state = (await readStates(db, [sub])).find(({ build_id }) => build_id === row.live_build_id);
   const explanation = explain(compiled, person, at);
   const { is_member, matched } = explanation;

@@ -16,21 +16,19 @@ type FactRow = {
   lists: string[] | null;
 };
 
+/** `isTooLong`: their events are not there, because they are more than can be held. */
+type Read = { person: Person; isTooLong: boolean };
+
 /** Undefined of a sub that nobody has. An absorbed one is somebody who is not active. */
-export async function readPerson(db: Knex, sub: string, needs: Needs): Promise<Person | undefined> {
+export async function readPerson(db: Knex, sub: string, needs: Needs): Promise<Read | undefined> {
   const [facts] = await readFacts(db, [sub], needs);
-  return facts && personOf(facts, facts.is_active ? await readBehaviour(db, sub, needs) : []);
+  if (!facts) return undefined;
+  const events = facts.is_active ? await readBehaviour(db, sub, needs) : [];
+  return { person: personOf(facts, events ?? []), isTooLong: events === null };
 }
 
-/**
- * One person after the other, so that memory does not grow with how many they are. `isTooLong`: their events are not there, because they are
- * more than can be held. A sub that nobody has is passed over.
- */
-export async function* readPeople(
-  trx: Knex.Transaction,
-  subs: string[],
-  needs: Needs,
-): AsyncGenerator<{ person: Person; isTooLong: boolean }> {
+/** One person after the other, so that memory does not grow with how many they are. A sub that nobody has is passed over. */
+export async function* readPeople(trx: Knex.Transaction, subs: string[], needs: Needs): AsyncGenerator<Read> {
   const facts = new Map((await readFacts(trx, subs, needs)).map((row) => [row.sub, row]));
   const active = [...facts.values()].filter(({ is_active }) => is_active).map(({ sub }) => sub);
   const asked = needs.names.length ? active : [];

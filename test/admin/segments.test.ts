@@ -423,6 +423,26 @@ describe('the sentence of a definition', () => {
   });
 });
 
+describe('people who cannot be followed', () => {
+  it('are told of on the list of segments, until there are none', async () => {
+    expect((await page('/segments')).html).not.toContain('无法更新');
+    const row = {
+      tries: 1,
+      due_at: new Date(Date.now() + 3_600_000),
+      since: new Date('2026-11-26T04:00:00Z'),
+      error: 'x',
+    };
+    await db('evaluations_set_aside').insert([
+      { ...row, subject_id: crypto.randomUUID() },
+      { ...row, subject_id: crypto.randomUUID(), tries: 0 },
+    ]);
+    const { html } = await page('/segments');
+    expect(html).toContain('目前有 1 人的人群归属无法更新');
+    await db('evaluations_set_aside').delete();
+    expect((await page('/segments')).html).not.toContain('无法更新');
+  });
+});
+
 describe('a viewer', () => {
   it('reads, and is shown nothing that would change something', async () => {
     const { html } = await viewer.visitor.get(`${base}/admin/segments/buyers`);

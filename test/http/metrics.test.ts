@@ -14,6 +14,7 @@ describe('METRICS_PORT', () => {
     expect(text).toContain('heyi_http_request_duration_seconds_count{area="other",method="GET",status="2xx"} 1');
     expect(text).toContain('heyi_http_request_duration_seconds_count{area="v1",method="POST",status="4xx"} 1');
     expect(text).toContain('process_resident_memory_bytes');
+    expect(text).toMatch(/^heyi_people_set_aside 0$/m);
   });
 
   it('G12: nothing that a stranger writes into a path becomes a label', async () => {

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { readBehaviour } from '../../src/behaviour/history.ts';
+import { everything } from '../../src/behaviour/needs.ts';
 import { personProfile } from '../../src/profiles/person.ts';
 import { tagPerson, untagPerson } from '../../src/profiles/tags.ts';
+import { explainMembership } from '../../src/segments/membership.ts';
+import { createSegment } from '../../src/segments/segment.ts';
 import { addTagRule } from '../../src/segments/tag-rules.ts';
 import { defineTrait } from '../../src/segments/trait-change.ts';
 import { absorb, addSubject, agree } from '../events/harness.ts';
@@ -43,6 +47,34 @@ describe('a profile', () => {
       monetary: { score: 3, paid: 1199.9 },
       group: { code: 'important_develop', title: { 'zh-CN': '重要发展客户', en: expect.any(String) } },
       period_days: 365,
+    });
+  });
+
+  it('F17: is the same, worked out by the database, of somebody who did more than can be held', async () => {
+    const sub = await addSubject(db);
+    await pays(sub, 'o1', 300, days(20));
+    await pays(sub, 'o2', 0, days(10));
+    await settle();
+    const before = await profile(sub);
+    await db.raw(
+      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust, consents, properties, context)
+       select uuid_v7(), received_at, "timestamp", subject_id, source_id, 'm' || n, type, event, channel, trust, consents, properties, context
+         from events, generate_series(1, 50000) n where subject_id = ? and properties ->> 'order_id' = 'o2'`,
+      [sub],
+    );
+    expect(await readBehaviour(db, sub, everything)).toBeNull();
+    expect(await profile(sub)).toEqual(before);
+    expect(before).toMatchObject({ rfm: { monetary: { paid: 300 }, frequency: { orders: 2 } } });
+    await db.transaction((trx) =>
+      createSegment(
+        trx,
+        services,
+        { version: 1, key: 'buyers', name: 'Buyers', purpose: 'service', where: { event: 'order_paid' } },
+        'test',
+      ),
+    );
+    await expect(explainMembership({ db, clock }, 'buyers', sub)).rejects.toMatchObject({
+      code: 'segment_takes_too_long',
     });
   });
 

@@ -1,11 +1,13 @@
 /** Values worked out of what everybody did: computed.ts as SQL. */
-import { leastNumber, mostNumber } from '../computed.ts';
-import type { ComputedNode, Match, RatioNode, ValueNode } from '../language.ts';
+import type { Knex } from 'knex';
+import { leastNumber, mostNumber, type ValueQuestion } from '../computed.ts';
+import type { ComputedNode, Match, RatioNode, Scalar, ValueNode } from '../language.ts';
+import { usualTimeZone } from '../parse-window.ts';
 import { pathOf } from '../path.ts';
 import { matches } from './conditions.ts';
 import { eventColumns, eventsFrom, stands, untilCancelled } from './events.ts';
 import { inTextOrder, told } from './per.ts';
-import { and, never, type Scope, type Statement } from './statement.ts';
+import { and, createStatement, never, type Scope, type Statement } from './statement.ts';
 import { baseOf, isList, isScalar, numberIn, valueAt, valuesFrom } from './values.ts';
 import { type WindowSql, windowSql } from './windows.ts';
 
@@ -18,6 +20,23 @@ export function computedSql(node: ComputedNode, tz: string): ComputedSql {
     const q = { ...outer, tz };
     return 'ratio' in node ? ratioSql(q, scope, node) : valueSql(q, scope, node);
   };
+}
+
+/** Of one subject and all that they did, for whatever purpose. @throws when it takes longer than `timeout` milliseconds (isTimedOut) */
+export async function valueFor(
+  db: Knex,
+  { sql, question }: { sql: ComputedSql; question: Pick<ValueQuestion, 'onNothing'> },
+  { sub, at, timeout }: { sub: string; at: Date; timeout: number },
+): Promise<Scalar | null> {
+  const q = createStatement({ at, tz: usualTimeZone, purpose: 'service' });
+  const only = q.param(sub, 'uuid');
+  const scope = { keys: [], among: { part: q.part(`select ${only} as subject_id`), keys: [] } };
+  const statement = q.finish(`select value from (${sql(q, scope)}) v where subject_id = ${only}`);
+  return db.transaction(async (trx) => {
+    await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);
+    const { rows } = await trx.raw(statement.sql, statement.bindings as never);
+    return rows.length ? rows[0].value : question.onNothing;
+  });
 }
 
 function valueSql(q: Statement, scope: Scope, node: ValueNode): string {
