@@ -30,11 +30,11 @@ const Profile = z
       }),
     ),
     computed: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).nullable()),
-    personalisation: z.object({ on: z.boolean() }),
+    personalisation: z.object({ is_on: z.boolean() }),
   })
   .meta({ id: 'MyProfile' });
 
-const Personalisation = z.object({ on: z.boolean(), at: moment.nullable() }).meta({ id: 'MyPersonalisation' });
+const Personalisation = z.object({ is_on: z.boolean(), at: moment.nullable() }).meta({ id: 'MyPersonalisation' });
 
 export const meProfileRoutes = [
   meRoute({
@@ -63,7 +63,7 @@ export const meProfileRoutes = [
             origin === 'system' && shownOfOrders.has(name) ? [[name, value]] : [],
           ),
         ),
-        personalisation: { on: is_on },
+        personalisation: { is_on },
       };
     },
   }),
@@ -110,5 +110,5 @@ export const meProfileRoutes = [
 ];
 
 function shown({ is_on, at }: { is_on: boolean; at: Date | null }) {
-  return { on: is_on, at: at?.toISOString() ?? null };
+  return { is_on, at: at?.toISOString() ?? null };
 }

@@ -204,7 +204,8 @@ export const segmentRoutes = [
     path: '/segments/{key}/status',
     id: 'setSegmentStatus',
     summary: 'Pause a segment, let it go on, or put it away',
-    description: 'Paused, its members stay as they are. Archived, everybody leaves it; versions and log stay.',
+    description:
+      'Paused, nobody enters, and only who may not be a member any more leaves. Archived, everybody leaves it; versions and log stay.',
     params,
     body: z.strictObject({ status: z.enum(['active', 'paused', 'archived']) }),
     answer: detail,

@@ -249,7 +249,7 @@ describe('the person who is signed in', () => {
         { name: 'tier', value: 'gold', source: 'company' },
       ],
       computed: { orders_count: 0 },
-      personalisation: { on: true },
+      personalisation: { is_on: true },
     });
     expect(text).not.toMatch(/difficult|risky|rfm|crm|tags|touches/);
     expect((await me('GET', '/profile', 'writer')).status).toBe(403);
@@ -257,8 +257,8 @@ describe('the person who is signed in', () => {
 
   test('switches personalisation off and on, on record', async () => {
     const sub = await person();
-    expect((await me('PUT', '/personalisation', sub, { on: false })).body).toMatchObject({ on: false });
-    expect((await me('GET', '/personalisation', sub)).body).toMatchObject({ on: false, at: expect.any(String) });
+    expect((await me('PUT', '/personalisation', sub, { on: false })).body).toMatchObject({ is_on: false });
+    expect((await me('GET', '/personalisation', sub)).body).toMatchObject({ is_on: false, at: expect.any(String) });
     expect((await api('GET', `/subjects/${sub}/personalisation`, undefined, 'reader')).body.is_on).toBe(false);
     expect(
       (await api('PUT', `/subjects/${sub}/personalisation`, { on: true, evidence: { form: 'A-7' } })).body.is_on,
