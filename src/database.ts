@@ -48,12 +48,18 @@ export async function prepared<Row>(db: Knex, name: string, text: string, values
 }
 
 type Waiting<In, Out> = { item: In; resolve(out: Out): void; reject(error: unknown): void };
-type Queue<In, Out> = { waiting: Waiting<In, Out>[]; running: number };
+type Queue<In, Out> = { waiting: Waiting<In, Out>[]; weight: number; running: number };
 
 /** Statements of one kind on their way at once; what comes meanwhile goes with the next. */
 const lanes = 2;
-/** So much goes together, a call having the weight of 1 unless told otherwise; a heavier one goes with what it has. */
-type Together<In> = { weigh?: (item: In) => number; most?: number };
+type Together<In> = {
+  /** 1 unless told otherwise. */
+  weigh?: (item: In) => number;
+  /** So much goes together at most; a heavier call goes with what it has. */
+  most?: number;
+  /** While others are on their way, so much must wait before more goes: where a round trip costs more than what is in it. */
+  enough?: number;
+};
 
 /**
  * Turns a statement for many into a call for one. Calls of requests that are served at the same time travel in one round
@@ -63,7 +69,7 @@ type Together<In> = { weigh?: (item: In) => number; most?: number };
  */
 export function batched<In, Out>(
   run: (db: Knex, items: In[]) => Promise<Out[]>,
-  { weigh = () => 1, most = 64 }: Together<In> = {},
+  { weigh = () => 1, most = 64, enough = 1 }: Together<In> = {},
 ): (db: Knex, item: In) => Promise<Out> {
   const queues = new WeakMap<Knex, Queue<In, Out>>();
   const alone = async (db: Knex, item: In) => (await run(db, [item]))[0] as Out;
@@ -80,23 +86,25 @@ export function batched<In, Out>(
     }
   };
   const drain = async (db: Knex, queue: Queue<In, Out>) => {
-    while (queue.waiting.length) {
+    while (queue.waiting.length && (queue.running === 1 || queue.weight >= enough)) {
       let weight = 0;
       const end = queue.waiting.findIndex(({ item }) => {
         weight += weigh(item);
         return weight >= most;
       });
+      queue.weight -= weight;
       await answer(db, queue.waiting.splice(0, end < 0 ? queue.waiting.length : end + 1));
     }
     queue.running--;
   };
   return (db, item) => {
     if (db.isTransaction) return alone(db, item);
-    const queue = queues.get(db) ?? { waiting: [], running: 0 };
+    const queue = queues.get(db) ?? { waiting: [], weight: 0, running: 0 };
     queues.set(db, queue);
     return new Promise((resolve, reject) => {
       queue.waiting.push({ item, resolve, reject });
-      if (queue.running >= lanes) return;
+      queue.weight += weigh(item);
+      if (queue.running >= lanes || (queue.running > 0 && queue.weight < enough)) return;
       queue.running++;
       // After all sockets that are readable now were read: their requests travel together.
       setImmediate(drain, db, queue);

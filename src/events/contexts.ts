@@ -70,22 +70,28 @@ export function shareContexts(db: Knex, now: Date): Sharing {
     if (known === undefined) missing.set(id, text);
     return id;
   };
+  const idOfPage = (page: Record<string, unknown>) => {
+    const text = storableJson({ page });
+    return text.includes('?') ? null : idOf(text);
+  };
   return {
     divide(context) {
-      const common: [string, unknown][] = [];
+      const common: Record<string, unknown> = {};
       const own: [string, unknown][] = [];
+      let hasCommon = false;
       let page_id: bigint | null = null;
-      for (const field of Object.entries(context)) {
-        const [name, value] = field;
-        if (surroundings.has(name)) common.push(field);
-        else if (name === 'page' && isRecord(value)) {
-          const text = storableJson({ page: value });
-          page_id = text.includes('?') ? null : idOf(text);
-          if (page_id === null) own.push(field);
-        } else own.push(field);
+      for (const name of Object.keys(context)) {
+        const value = context[name];
+        if (surroundings.has(name)) {
+          common[name] = value;
+          hasCommon = true;
+          continue;
+        }
+        if (name === 'page' && isRecord(value)) page_id = idOfPage(value);
+        if (name !== 'page' || page_id === null) own.push([name, value]);
       }
-      const context_id = common.length ? idOf(storableJson(Object.fromEntries(common))) : null;
-      const left = context_id === null ? [...common, ...own] : own;
+      const context_id = hasCommon ? idOf(storableJson(common)) : null;
+      const left = context_id === null ? [...Object.entries(common), ...own] : own;
       return { context_id, page_id, context: left.length ? storableJson(Object.fromEntries(left)) : null };
     },
     missing: () =>

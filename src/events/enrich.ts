@@ -23,13 +23,8 @@ export type Surroundings = {
 
 type Fields = Record<string, unknown>;
 
-const ours = ['bot', 'channel_group', 'consent_source', 'consents_withdrawn', 'ip'];
-
-/** The same object unless it holds something of these names. */
-export function withoutOurs(context: Fields): Fields {
-  if (!ours.some((name) => Object.hasOwn(context, name))) return context;
-  return Object.fromEntries(Object.entries(context).filter(([name]) => !ours.includes(name)));
-}
+/** What a sender says under these names is no word of ours. */
+export const ours = ['bot', 'channel_group', 'consent_source', 'consents_withdrawn', 'ip'];
 
 export function enrichment(
   context: Fields,

@@ -45,9 +45,9 @@ export async function speakerOfHeader(services: Services, header: string): Promi
 /** Of Basic the key alone. However the header spells it: whoever could write one credential in many ways would have many turns (threat F17). */
 export function credentialIn(header: string): { scheme: string; credential: string } {
   const [, scheme = '', credential = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? [];
-  const [key = ''] = Buffer.from(credential, 'base64').toString('utf8').split(':');
-  const isBasic = scheme.toLowerCase() === 'basic';
-  return { scheme: scheme.toLowerCase(), credential: isBasic ? key : credential };
+  if (scheme.toLowerCase() !== 'basic') return { scheme: scheme.toLowerCase(), credential };
+  const [key = ''] = Buffer.from(credential, 'base64').toString('utf8').split(':', 1);
+  return { scheme: 'basic', credential: key };
 }
 
 /** @throws unauthorized | forbidden (another program was let read, not speak for the person) */

@@ -25,7 +25,7 @@ export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batche
     const stored = await storePersistently(db, [...first.values()]);
     return asked.map((rows) => rows.reduce((n, row) => (stored.has(row) ? n + 1 : n), 0));
   },
-  { weigh: (rows) => rows.length, most: 500 },
+  { weigh: (rows) => rows.length, most: 500, enough: 100 },
 );
 
 /**
@@ -66,7 +66,7 @@ async function storeWithin(db: Knex, rows: EventRow[], wasCounted: boolean): Pro
   const work = { now, since, wasCounted, sharing, rows, keys, divided };
   const connection: pg.Client = await db.client.acquireConnection();
   try {
-    const inTurn = isNearTurnOfMonth(rows) && !db.isTransaction;
+    const inTurn = isNearTurnOfMonth(first, now.getTime()) && !db.isTransaction;
     const stored = await (inTurn ? oneAfterTheOther(connection, work) : askAndStore(connection, work));
     sharing.stored();
     return stored;
@@ -92,11 +92,9 @@ const dayMs = 86_400_000;
 
 const nearMs = 5 * 60_000;
 
-function isNearTurnOfMonth(rows: EventRow[]): boolean {
-  const month = (time: number) => new Date(time).getUTCMonth();
-  return rows.some(
-    ({ received_at }) => month(received_at.getTime() - nearMs) !== month(received_at.getTime() + nearMs),
-  );
+function isNearTurnOfMonth(first: number, last: number): boolean {
+  const month = (time: number) => new Date(time).toISOString().slice(0, 7);
+  return month(first - nearMs) !== month(last + nearMs);
 }
 
 /**

@@ -44,8 +44,10 @@ export function securityHeaders({ https }: { https: boolean }): Middleware {
     'Permissions-Policy': 'camera=(), microphone=(), geolocation=()',
     ...(https && { 'Strict-Transport-Security': 'max-age=63072000; includeSubDomains' }),
   };
-  return async (ctx, next) => {
-    ctx.set(headers);
-    await next();
+  const lines = Object.entries(headers);
+  return (ctx, next) => {
+    // Not by ctx.set, which takes three times as long: every answer has all of them.
+    for (const [name, value] of lines) ctx.res.setHeader(name, value);
+    return next();
   };
 }

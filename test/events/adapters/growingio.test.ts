@@ -127,7 +127,7 @@ describe('one event', () => {
     ['13800138000', '138****8000'],
     ['+8613800138000', '138****8000'],
     ['lily@example.com', 'l***@example.com'],
-    ['8a7b-13800138000', '8a7b-13800138000'],
+    ['8a7b-13800138000', '8a7b-138****8000'],
   ])('F11: a userId that is a number or an address is masked: %s', async (userId, kept) => {
     expect(await send({ userId })).toMatchObject({ claimed_user_id: kept });
   });
