@@ -37,11 +37,14 @@ import { deleteStates, readDue } from './state-store.ts';
 
 export type RoundServices = { db: Database; clock: Clock; log: Logger; readRules: RulesReader };
 
+/** Enough to share the statements of a round, few enough that nobody waits for long. */
+const portion = 500;
+
 /**
- * @param most notes of each kind: enough to share the statements of a round, few enough that nobody waits for long
+ * @param most notes of each kind
  * @returns how many notes were dealt with; none: there was nothing to do
  */
-export async function evaluateRound(services: RoundServices, most = 500): Promise<number> {
+export async function evaluateRound(services: RoundServices, most = portion): Promise<number> {
   const subs = new Set<string>();
   try {
     return await services.db.transaction((trx) => takeRound(trx, services, { most, subs }));
@@ -55,11 +58,14 @@ export async function evaluateRound(services: RoundServices, most = 500): Promis
 }
 
 /** Those who were set aside and whose time has come, each alone: beside the rounds, which wait for none of them. @returns how many there were */
-export async function tryAgain(services: RoundServices, most = 500): Promise<number> {
-  const subs = await readTriable(services.db, services.clock.now(), most);
-  for (const sub of subs) await evaluateAlone(services, { sub, most });
+export async function tryAgain(services: RoundServices): Promise<number> {
+  const subs = await readTriable(services.db, services.clock.now(), mostTries);
+  for (const sub of subs) await evaluateAlone(services, { sub, most: portion });
   return subs.length;
 }
+
+/** So few that whoever stops the process does not wait for long. */
+const mostTries = 20;
 
 /** @returns how many notes were dealt with; one for who is set aside, whose notes stay */
 async function evaluateAlone(services: RoundServices, { sub, most }: { sub: string; most: number }): Promise<number> {
@@ -161,8 +167,6 @@ export async function evaluateEverybody(
     subs = await standingAfter(db, subs.at(-1) ?? null, portion);
   }
 }
-
-const portion = 500;
 
 /** What gave rise to it, by the table that noted it: of several, the first named here is given as the reason. */
 const reasons: Record<string, string> = {

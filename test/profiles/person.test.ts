@@ -57,8 +57,8 @@ describe('a profile', () => {
     await settle();
     const before = await profile(sub);
     await db.raw(
-      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust, consents, properties, context)
-       select uuid_v7(), received_at, "timestamp", subject_id, source_id, 'm' || n, type, event, channel, trust, consents, properties, context
+      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust, properties, context)
+       select uuid_v7(), received_at, "timestamp", subject_id, source_id, uuid_v7(), type, event, channel, trust, properties, context
          from events, generate_series(1, 50000) n where subject_id = ? and properties ->> 'order_id' = 'o2'`,
       [sub],
     );

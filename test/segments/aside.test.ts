@@ -119,8 +119,8 @@ describe('F17: somebody who cannot be evaluated', () => {
     await settle();
     // More than is held of one person.
     await db.raw(
-      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_id, type, event, channel, trust, consents, properties, context)
-       select uuid_v7(), e.received_at, e."timestamp", :long::uuid, e.source_id, 'm' || n, e.type, e.event, e.channel, e.trust, e.consents,
+      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust, properties, context)
+       select uuid_v7(), e.received_at, e."timestamp", :long::uuid, e.source_id, uuid_v7(), e.type, e.event, e.channel, e.trust,
               jsonb_build_object('sku', case when n % 3 = 0 then 'a' else n::text end), e.context
          from events e, generate_series(1, 50000) n where e.subject_id = :short::uuid and e.event = 'scrolled'`,
       { long, short },
