@@ -8,7 +8,7 @@ import { listSources } from '../events/write-keys.ts';
 import type { Translate } from '../http/i18n.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
-import { fieldsOf } from './lines.ts';
+import { aboutOf, fieldsOf } from './lines.ts';
 import { readPerson } from './person.ts';
 import { readTitles, type Titles } from './titles.ts';
 
@@ -87,14 +87,16 @@ function feedLine(item: FeedItem, t: Translate, titles: Titles) {
     };
   }
   const { event, original_event, channel, trust, counts, least_trust, consents, recorded_sub, timestamp, type } = item;
+  const properties = masked(item.properties);
   return {
     ...common,
     title: titles.ofEvent(event),
+    about: aboutOf(properties),
     ...{ event, original_event, channel, trust, counts, least_trust, consents, recorded_sub, timestamp, type },
     anonymous_id: item.anonymous_id,
     whose: recorded_sub ?? item.anonymous_id,
     claimed: item.claimed_user_id,
-    properties: masked(item.properties),
+    properties,
     context: masked(item.context),
   };
 }

@@ -15,13 +15,24 @@ export function fieldsOf(values: Record<string, unknown>): { name: string; value
   return fields.map(([name, value]) => ({ name: name.slice(0, 100), value: plain(value) }));
 }
 
+/** Properties that say what an event is about, the clearest first. */
+const saying = ['name', 'title', 'product_id', 'order_id', 'query', 'path', 'url'];
+
+/** In a few words; undefined of an event that has no such property. */
+export function aboutOf(fields: { name: string; value: string }[]): string | undefined {
+  const found = saying.flatMap((known) => fields.find(({ name, value }) => name === known && value) ?? []);
+  return found[0]?.value.slice(0, 60);
+}
+
 export function eventLine(event: EventItem, sub: string, titles: Titles) {
+  const fields = fieldsOf(event.properties);
   return {
     ...event,
     title: titles.ofEvent(event.event),
+    about: aboutOf(fields),
     /** Recorded under another sub than the one that stands: where it came from in a merge. */
     origin: event.recorded_sub !== sub ? event.recorded_sub : null,
-    fields: fieldsOf(event.properties),
+    fields,
   };
 }
 

@@ -255,7 +255,7 @@ describe('a segment', () => {
 
   it('and events of the company are called by its own titles: in the form, its sentence, the explanation, on the person’s page', async () => {
     const sub = await world.person([phone()]);
-    await does(sub, 'tea_class_attended', { seats: 2 });
+    await does(sub, 'tea_class_attended', { seats: 2, title: '宋代点茶' });
     const asked = { ...about('regulars'), 'n:kind': 'event', 'n:event': 'tea_class_attended' };
     const counted = await post('/segment-builder', { ...asked, do: 'count' });
     expect(counted.html).toContain('data-means>参加茶课</span>');
@@ -264,7 +264,9 @@ describe('a segment', () => {
     await until(async () => (await db('segment_members').where({ segment_key: 'regulars' })).at(0));
     const why = await page(`/segments/regulars/explain?sub=${sub}`);
     expect(why.html).toMatch(/<li class="why-event"><span>参加茶课</);
-    for (const part of ['events', 'profile']) expect((await page(`/people/${sub}/${part}`)).html).toContain('参加茶课');
+    const { html } = await page(`/people/${sub}/events`);
+    expect(html).toMatch(/参加茶课<\/span>.* · 宋代点茶<\/p>/);
+    expect((await page(`/people/${sub}/profile`)).html).toContain('参加茶课');
   });
 
   it('about one value explains the values that come nearest, each with what was found for each condition', async () => {
