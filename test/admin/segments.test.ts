@@ -319,7 +319,7 @@ describe('a segment', () => {
   it('is paused, goes on, and is archived unless another asks for it; all on record', async () => {
     await post('/segment-builder', { ...about('through'), 'n:kind': 'segment', 'n:segment': 'buyers', do: 'save' });
     const refused = await post('/segments/buyers/status', { status: 'archived' });
-    expect([refused.status, refused.html.includes('另一个人群引用了它')]).toEqual([409, true]);
+    expect([refused.status, refused.html.includes('另一个人群或标签规则引用了它')]).toEqual([409, true]);
     for (const status of ['paused', 'active']) {
       expect((await post('/segments/through/status', { status })).status).toBe(303);
       expect((await db('segments').where({ key: 'through' }).first('status')).status).toBe(status);
