@@ -112,9 +112,9 @@ const deed = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 3,
     arbitrary: fc.record({
-      is: fc.constantFrom('pause', 'resume', 'resume', 'archive'),
+      is: fc.constantFrom('pause', 'pause', 'pause', 'resume', 'resume', 'archive'),
       key: fc.constantFrom(...keys),
     }) as Arbitrary<Deed>,
   },
@@ -363,8 +363,9 @@ async function settle(): Promise<void> {
   throw new Error('the evaluators never come to rest');
 }
 
-/** The next history is not to see the segments, rules and traits of this one. */
-async function clear({ prefix }: History): Promise<void> {
+/** The next history is not to see the people, segments, rules and traits of this one. */
+async function clear({ prefix, groups }: History): Promise<void> {
+  await db('subjects').whereIn('id', knownOf(groups).subs).where({ status: 'active' }).update({ status: 'suspended' });
   for (const table of ['tag_rules', 'trait_definitions', 'rfm_settings']) await db(table).delete();
   await settle().catch(() => {});
   const left = await db('segments')

@@ -48,6 +48,14 @@ export async function prove(
   const stored = await db('segment_members')
     .whereIn('segment_key', [...segments.keys()])
     .select('segment_key', 'subject_id', 'matched', 'entered_at');
+  const log: Logged[] = await db('segment_changes as c')
+    .join('segments as s', 's.id', 'c.segment_id')
+    .whereIn('key', [...segments.keys()])
+    .orderBy('c.id')
+    .select('key', 'c.id', 'c.subject_id', 'c.change', 'c.reason', 'c.at', 'c.matched');
+  const sizes = await db('current_segment_sizes as z')
+    .join('segments as s', 's.id', 'z.segment_id')
+    .select('key', 'size');
   for (const [key, kept] of segments) {
     const same = (what: string, found: Map<string, Matched>, expected: Map<string, Matched>) =>
       compare(resting, { key, what, kept }, found, expected);
@@ -61,7 +69,7 @@ export async function prove(
       await same('a backfill', await backfill(resting, kept.definition, subs), expected);
     kept.members = live;
     for (const sub of kept.since.keys()) if (!live.has(sub)) kept.since.delete(sub);
-    const logged = await replay(db, key, subs);
+    const logged = replay(log.filter((entry) => entry.key === key && subs.includes(entry.subject_id)));
     await same(
       'the log',
       new Map([...logged.keys()].map((sub) => [sub, {}])),
@@ -79,16 +87,12 @@ export async function prove(
         throw new Error(`${sub} is in ${key} since ${now}, as entry ${entry} of ${at} does not say (${was?.at})`);
       kept.since.set(sub, { entry, at: now });
     }
-    const size = await db('current_segment_sizes as z')
-      .join('segments as s', 's.id', 'z.segment_id')
-      .where({ key })
-      .first('size');
-    if ((size?.size ?? 0) !== members.length)
-      throw new Error(`${key} is said to have ${size?.size} members, and has ${members.length}`);
+    const size = sizes.find((one) => one.key === key)?.size ?? 0;
+    if (size !== members.length) throw new Error(`${key} is said to have ${size} members, and has ${members.length}`);
   }
   const aside = await db('evaluations_set_aside').first('error');
   if (aside) throw new Error(`somebody could not be evaluated: ${aside.error}`);
-  await proveTold(db, [...segments.keys()]);
+  await proveTold(db, log);
   await proveExplained(resting, { right, segments, subs });
   await proveDue(resting, { world, definitions, right, segments, subs });
 }
@@ -98,23 +102,18 @@ function stillIn(world: World, { inForce, members }: Kept, seen: Map<string, Mat
   return new Map([...members].filter(([sub]) => mayBeMember(world, inForce, sub) && seen.has(sub)));
 }
 
-/** Whatever the log has of single people was told, in its order. */
-async function proveTold(db: Database, keys: string[]): Promise<void> {
+/** Whatever the log has of single people was told. */
+async function proveTold(db: Database, log: Logged[]): Promise<void> {
+  const keys = new Set(log.map(({ key }) => key));
   const told = await db('outbox')
     .whereIn('topic', ['segment.entered', 'segment.exited'])
-    .orderBy('id')
     .select('topic', 'subject_id', 'payload');
-  const logged = await db('segment_changes as c')
-    .join('segments as s', 's.id', 'c.segment_id')
-    .whereIn('key', keys)
-    .whereNot({ reason: 'definition' })
-    .orderBy('c.id')
-    .select('key', 'c.subject_id', 'change', 'reason', 'matched');
+  const logged = log.filter(({ reason }) => reason !== 'definition');
   const line = (key: string, sub: string, change: string, reason: string, matched: unknown) =>
     JSON.stringify([key, sub, change, reason, matched ?? null]);
   const [was, should] = [
     told
-      .filter(({ payload }) => keys.includes(payload.segment))
+      .filter(({ payload }) => keys.has(payload.segment))
       .map(({ topic, subject_id, payload }) =>
         line(payload.segment, subject_id, topic.slice('segment.'.length), payload.reason, payload.matched),
       ),
@@ -127,30 +126,6 @@ async function proveTold(db: Database, keys: string[]): Promise<void> {
 
 let asked = 0;
 
-/** Of one of them in each segment. */
-async function proveExplained(
-  resting: Resting,
-  { right, segments, subs }: Pick<Due, 'right' | 'segments' | 'subs'>,
-): Promise<void> {
-  for (const [key, { since }] of segments) {
-    const sub = subs[asked++ % subs.length] ?? '';
-    const { sub: who, is_member, matched, entered_at, explanation } = await explainMembership(resting, key, sub);
-    const [says, should] = [is_member ? textOf(matched ?? {}) : 'out', textOf(right.get(key)?.get(who))];
-    const { reason, where, due_at } = explanation;
-    const isTold =
-      reason === 'conditions' ? where?.holds === false : is_member ? reason === null && where?.holds : where === null;
-    if (
-      says !== should ||
-      !isTold ||
-      (due_at && due_at <= resting.clock.now()) ||
-      (entered_at && entered_at.getTime() !== since.get(who)?.at)
-    )
-      throw new Error(
-        `${key} explains ${who}, who should be ${should}, by ${JSON.stringify({ is_member, matched, entered_at, explanation })}`,
-      );
-  }
-}
-
 type Due = {
   world: World;
   definitions: Definition[];
@@ -158,6 +133,30 @@ type Due = {
   segments: Map<string, Kept>;
   subs: string[];
 };
+
+/** Of one of them in one of the segments. */
+async function proveExplained(
+  resting: Resting,
+  { right, segments, subs }: Pick<Due, 'right' | 'segments' | 'subs'>,
+): Promise<void> {
+  const [key, kept] = [...segments][asked++ % segments.size] ?? [];
+  const sub = subs[asked % subs.length];
+  if (!key || !kept || !sub) return;
+  const { sub: who, is_member, matched, entered_at, explanation } = await explainMembership(resting, key, sub);
+  const [says, should] = [is_member ? textOf(matched ?? {}) : 'out', textOf(right.get(key)?.get(who))];
+  const { reason, where, due_at } = explanation;
+  const isTold =
+    reason === 'conditions' ? where?.holds === false : is_member ? reason === null && where?.holds : where === null;
+  if (
+    says !== should ||
+    !isTold ||
+    (due_at && due_at <= resting.clock.now()) ||
+    (entered_at && entered_at.getTime() !== kept.since.get(who)?.at)
+  )
+    throw new Error(
+      `${key} explains ${who}, who should be ${should}, by ${JSON.stringify({ is_member, matched, entered_at, explanation })}`,
+    );
+}
 
 /**
  * Until somebody is looked at again, time alone turns nothing: the oracle is asked right before that moment, and at some before it at which
@@ -239,18 +238,21 @@ async function backfill({ db, clock }: Resting, definition: Definition, subs: st
   return new Map(rows.map(({ subject_id, matched }: (typeof rows)[number]) => [subject_id, matched ?? {}]));
 }
 
+type Logged = {
+  key: string;
+  id: string;
+  subject_id: string;
+  change: string;
+  reason: string;
+  at: Date;
+  matched: Matched | null;
+};
 type Entry = { entry: string; at: number; matched: Matched | null };
 
 /** Who is in, by everybody's last entry; nobody enters twice or leaves twice. */
-async function replay(db: Database, key: string, subs: string[]): Promise<Map<string, Entry>> {
+function replay(log: Logged[]): Map<string, Entry> {
   const members = new Map<string, Entry>();
-  const changes = await db('segment_changes as c')
-    .join('segments as s', 's.id', 'c.segment_id')
-    .where({ 's.key': key })
-    .whereIn('c.subject_id', subs)
-    .orderBy('c.id')
-    .select('c.id', 'c.subject_id', 'c.change', 'c.reason', 'c.at', 'c.matched');
-  for (const { id, subject_id, change, reason, at, matched } of changes) {
+  for (const { key, id, subject_id, change, reason, at, matched } of log) {
     if (members.has(subject_id) === (change === 'entered'))
       throw new Error(`${subject_id} ${change} ${key} twice, by ${reason} at ${at.toISOString()}`);
     if (change === 'entered') members.set(subject_id, { entry: id, at: at.getTime(), matched });
