@@ -371,8 +371,8 @@ export function nodes(segments: readonly string[] = []): Arbitrary<Node> {
     { weight: 3, arbitrary: any.sequenceNode },
     { weight: 3, arbitrary: any.perNode },
     { weight: 9, arbitrary: turningLeaf },
-    { weight: 2, arbitrary: traitNode },
-    { weight: 2, arbitrary: hasNode(segments) },
+    { weight: 4, arbitrary: traitNode },
+    { weight: 3, arbitrary: hasNode(segments) },
     ...(segments.length ? [{ weight: 3, arbitrary: fc.record({ segment: one(segments) }) as Arbitrary<Node> }] : []),
   );
   const { node } = fc.letrec<{ node: Node }>((tie) => ({

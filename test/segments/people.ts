@@ -60,11 +60,14 @@ const product = fc.record(
   { sku: one<Json>(['a', 'b', 7, '7', null]), price: one<Json>([...numbers, '9.50', 'x']) },
   { requiredKeys: [] },
 );
+const long = Array.from({ length: 250 }, (_, n) => (n * 7919).toString(36)).join(' ');
 const properties: Arbitrary<Fields> = fc
   .record(
     {
       product_id: fc.oneof({ weight: 5, arbitrary: one<Json>(['a', 'b', 7, '7']) }, { weight: 1, arbitrary: value }),
       order_id: fc.oneof({ weight: 5, arbitrary: one<Json>([1, 2, '1']) }, { weight: 1, arbitrary: value }),
+      // Of a longer event no more is read than is asked for.
+      note: one<Json>([long]),
       total: one<Json>([...numbers, '9.50', '0.1', null]),
       price: fc.oneof(
         { weight: 4, arbitrary: one<Json>([...numbers, '9.50', '0.1', '5000', '0005000.0']) },
@@ -96,6 +99,7 @@ const properties: Arbitrary<Fields> = fc
   .map((fields) => fields as Fields);
 const context = fc.record(
   {
+    note: one<Json>([long]),
     locale: one<Json>(['zh-CN', 'en']),
     campaign: fc.record({ source: one<Json>(['a', 'b', '7', null]) }),
     scenes: fc.array(fc.record({ id: one<Json>([1, 7, '7', 'a']) }), { maxLength: 2 }),
@@ -146,7 +150,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
   const is = <D extends Happening['does']>(does: D) => fc.constant(does);
   return fc.oneof(
     {
-      weight: 26,
+      weight: 24,
       arbitrary: fc.record({
         does: is('events'),
         speaker: one(speakers),
@@ -166,7 +170,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
     },
     { weight: 3, arbitrary: fc.record({ does: is('personalise'), who, on: one([true, true, false]) }) },
     {
-      weight: 3,
+      weight: 5,
       arbitrary: one(traitNames).chain((name) =>
         fc.record({
           does: is('trait'),
@@ -177,9 +181,9 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
         }),
       ),
     },
-    { weight: 3, arbitrary: fc.record({ does: is('tag'), who, tag: one<string>(tags), on: one([true, true, false]) }) },
+    { weight: 4, arbitrary: fc.record({ does: is('tag'), who, tag: one<string>(tags), on: fc.boolean() }) },
     {
-      weight: 4,
+      weight: 6,
       arbitrary: fc.record({
         does: is('bind'),
         who,
@@ -190,7 +194,7 @@ export function happenings(ago: Arbitrary<number> = happenedAgo): Arbitrary<Happ
     { weight: 1, arbitrary: fc.record({ does: is('appear'), who, as: one(['phone', 'email', 'openid'] as const) }) },
     { weight: 5, arbitrary: fc.record({ does: is('merge'), who, other: who }) },
     { weight: 4, arbitrary: fc.record({ does: is('undo'), which: fc.nat(9) }) },
-    { weight: 2, arbitrary: fc.record({ does: is('suspend'), who, on: one([true, false, false]) }) },
+    { weight: 4, arbitrary: fc.record({ does: is('suspend'), who, on: fc.boolean() }) },
   ) as Arbitrary<Happening>;
 }
 
