@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
 import { fail } from '../errors.ts';
-import { type ComputedTrait, readWorkings } from '../profiles/computed.ts';
+import { readWorkings } from '../profiles/computed.ts';
 import { rfmSettings } from '../profiles/rfm.ts';
+import type { ComputedTrait } from '../profiles/trait.ts';
 import { type TraitRow, traitDefinitions } from '../profiles/trait-store.ts';
 import { addTagRule, removeTagRule, tagRules } from '../segments/tag-rules.ts';
 import { changeRfm, defineTrait, editTrait, removeTrait } from '../segments/trait-change.ts';

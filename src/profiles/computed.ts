@@ -3,7 +3,7 @@
  * are data. Nothing of them is kept, so a late event, a merge or its undo corrects nothing here.
  */
 import type { Knex } from 'knex';
-import { compileComputed, type ValueQuestion } from '../behaviour/computed.ts';
+import { compileComputed } from '../behaviour/computed.ts';
 import {
   type Fault,
   fault,
@@ -14,34 +14,18 @@ import {
   readText,
   startReading,
 } from '../behaviour/faults.ts';
-import type { ComputedNode } from '../behaviour/language.ts';
 import { measure } from '../behaviour/measure.ts';
 import { readComputed } from '../behaviour/parse-computed.ts';
 import { readTimeZone, usualTimeZone } from '../behaviour/parse-window.ts';
-import { type ComputedSql, computedSql } from '../behaviour/sql/computed.ts';
+import { computedSql } from '../behaviour/sql/computed.ts';
 import { type RfmSettings, rfmTraits, usualRfm } from './rfm.ts';
-import { systemTraits, type Title, type TraitDefinition } from './system-traits.ts';
+import { systemTraits } from './system-traits.ts';
+import type { ComputedTrait, OwnTrait, Title } from './trait.ts';
 import { isTaken, isTraitName } from './trait-names.ts';
 import { readComputedRows } from './trait-store.ts';
 
-/** As the company defines one. */
-export type OwnTrait = TraitDefinition & {
-  /** IANA name, of calendar windows and days. */
-  tz: string;
-};
-
-export type ComputedTrait = {
-  name: string;
-  title: Title;
-  origin: 'system' | 'company';
-  /** Null of what is more than one value of events. */
-  definition: ComputedNode | null;
-  question: ValueQuestion;
-  sql: ComputedSql;
-};
-
 /** By name. */
-export type ComputedTraits = ReadonlyMap<string, ComputedTrait>;
+type ComputedTraits = ReadonlyMap<string, ComputedTrait>;
 
 function compiled({ name, title, definition, tz }: OwnTrait, origin: ComputedTrait['origin']): ComputedTrait {
   return {
@@ -61,7 +45,7 @@ function compileTraits({ own, rfm }: { own: OwnTrait[]; rfm: RfmSettings | null 
 }
 
 /** What is worked out, and by which thresholds. */
-export type Workings = { traits: ComputedTraits; rfm: RfmSettings };
+type Workings = { traits: ComputedTraits; rfm: RfmSettings };
 let kept: (Workings & { text: string }) | undefined;
 
 /** The ones in force. Compiled when they differ from what was asked last. */

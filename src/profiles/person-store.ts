@@ -1,7 +1,7 @@
 /** What is kept of a person besides counts, through views. */
 import type { Knex } from 'knex';
 import { prepared } from '../database.ts';
-import type { Touch } from './touches.ts';
+import type { Touch } from './touch-store.ts';
 
 export type KeptFacts = {
   traits: { name: string; value: unknown; source: string; at: string }[];

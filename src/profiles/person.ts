@@ -1,6 +1,6 @@
 /**
  * Everything a profile says of one person, as of this moment. What is kept (counts, declared traits, tags, touches) is read; what is worked
- * out is worked out of the events that it asks for. Nothing older than the last round of the evaluators is in it.
+ * out is worked out of the events that it asks for. Declared traits and touches are as of the last round of segments, all else is as of now.
  */
 import type { Knex } from 'knex';
 import { factsOf } from '../behaviour/facts.ts';
@@ -9,11 +9,11 @@ import type { Scalar } from '../behaviour/language.ts';
 import { needsOf } from '../behaviour/needs.ts';
 import { valueFor } from '../behaviour/sql/computed.ts';
 import type { Clock } from '../clock.ts';
-import { type ComputedTrait, readWorkings } from './computed.ts';
+import { readWorkings } from './computed.ts';
 import { type KeptFacts, readFacts } from './person-store.ts';
 import { type Profile, profileOf } from './profile.ts';
 import { explainRfm, type Rfm, rfmParts } from './rfm.ts';
-import type { Title } from './system-traits.ts';
+import type { ComputedTrait, Title } from './trait.ts';
 
 export type ComputedItem = { name: string; title: Title; origin: 'system' | 'company'; value: Scalar | null };
 

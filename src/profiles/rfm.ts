@@ -5,14 +5,12 @@
 import { z } from 'zod';
 import { combined, compileComputed } from '../behaviour/computed.ts';
 import { day } from '../behaviour/duration.ts';
-
 import type { Scalar, ValueNode } from '../behaviour/language.ts';
 import { usualTimeZone } from '../behaviour/parse-window.ts';
 import { type ComputedSql, computedSql } from '../behaviour/sql/computed.ts';
 import { never, type Statement } from '../behaviour/sql/statement.ts';
 import { moment, span } from '../behaviour/sql/windows.ts';
-import type { ComputedTrait } from './computed.ts';
-import type { Title } from './system-traits.ts';
+import type { ComputedTrait, Title } from './trait.ts';
 
 const ordered = (isNext: (one: number, next: number) => boolean, sentence: string) =>
   z
@@ -58,7 +56,10 @@ const rfmGroups: { code: string; title: Title }[] = [
 ];
 
 type Scores = { recency: number; frequency: number; monetary: number };
-type Part = keyof Scores | 'segment';
+const parts = ['recency', 'frequency', 'monetary', 'segment'] as const;
+type Part = (typeof parts)[number];
+/** What these are called as traits. */
+export const rfmNames = parts.map((part) => `rfm_${part}` as const);
 const titles: Record<Part, Title> = {
   recency: { 'zh-CN': 'RFM 最近购买（1–5）', en: 'RFM recency (1–5)' },
   frequency: { 'zh-CN': 'RFM 购买频次（1–5）', en: 'RFM frequency (1–5)' },
@@ -68,20 +69,20 @@ const titles: Record<Part, Title> = {
 
 /** Who never bought has none of them. */
 export function rfmTraits(settings: RfmSettings): ComputedTrait[] {
-  const all = rfmParts(settings);
-  const questions = all.map(({ question }) => question);
-  const parts = all.map(({ sql }) => sql);
-  return (['recency', 'frequency', 'monetary', 'segment'] as const).map((part) => ({
+  const values = rfmParts(settings);
+  const questions = values.map(({ question }) => question);
+  const statements = values.map(({ sql }) => sql);
+  return parts.map((part) => ({
     name: `rfm_${part}`,
     title: titles[part],
     origin: 'system',
     definition: null,
     question: combined(
       questions,
-      (values, at) => scored(settings, part, values, at),
+      (found, at) => scored(settings, part, found, at),
       `rfm ${part} ${JSON.stringify(settings)}`,
     ),
-    sql: rfmSql(settings, part, parts),
+    sql: rfmSql(settings, part, statements),
   }));
 }
 

@@ -1,8 +1,6 @@
 /** Traits that every profile has, as data. In a segment they are worked out of the events that were collected for its purpose. */
 import type { ComputedNode, ValueNode } from '../behaviour/language.ts';
-
-export type Title = { 'zh-CN': string; en: string };
-export type TraitDefinition = { name: string; title: Title; definition: ComputedNode };
+import type { TraitDefinition } from './trait.ts';
 
 const total: ValueNode = { event: 'order_paid', sum: { of: 'total', minus: { event: 'order_refunded', of: 'total' } } };
 const orders: ValueNode = { event: 'order_paid', distinct: { of: 'order_id' } };

@@ -1,7 +1,19 @@
 /** Table profile_touches: by sub and channel. */
 import type { Knex } from 'knex';
 import type { Activity } from '../events/activity.ts';
-import type { Touch } from './touches.ts';
+
+export type Touch = {
+  source?: string;
+  medium?: string;
+  campaign?: string;
+  term?: string;
+  content?: string;
+  scene?: string;
+  /** Host of the page that led here. */
+  referrer?: string;
+  /** `paid_search`, `wechat_share` and the like. */
+  channel_group?: string;
+};
 
 type Between<Of> = { subject_id: string; channel: string; first_at: Date; first: Of; last_at: Date; last: Of };
 

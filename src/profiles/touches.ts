@@ -6,20 +6,7 @@
 import type { Knex } from 'knex';
 import type { Activity } from '../events/activity.ts';
 import { isRecord } from '../events/storable.ts';
-import { readSources, writeTouches } from './touch-store.ts';
-
-export type Touch = {
-  source?: string;
-  medium?: string;
-  campaign?: string;
-  term?: string;
-  content?: string;
-  scene?: string;
-  /** Host of the page that led here. */
-  referrer?: string;
-  /** `paid_search`, `wechat_share` and the like. */
-  channel_group?: string;
-};
+import { readSources, type Touch, writeTouches } from './touch-store.ts';
 
 const longest = 200;
 

@@ -1,5 +1,6 @@
 /** What a trait may be called. */
 import { isPersonalField } from '../events/personal.ts';
+import { rfmNames } from './rfm.ts';
 import { systemTraits } from './system-traits.ts';
 
 const grammar = /^[\p{L}_][\p{L}\p{N}_.-]{0,99}$/u;
@@ -11,15 +12,7 @@ export function isTraitName(name: string): boolean {
   return grammar.test(name) && name.isWellFormed() && !prototypes.has(name);
 }
 
-const system = new Set([
-  ...systemTraits.map(({ name }) => name),
-  'created_at',
-  'last_sign_in_at',
-  'rfm_recency',
-  'rfm_frequency',
-  'rfm_monetary',
-  'rfm_segment',
-]);
+const system = new Set<string>([...systemTraits.map(({ name }) => name), ...rfmNames, 'created_at', 'last_sign_in_at']);
 
 /** Names of what is worked out or known otherwise, and of what proves who somebody is: a phone number is an identity (threat F2). */
 export function isTaken(name: string): boolean {

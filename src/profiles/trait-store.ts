@@ -1,7 +1,7 @@
 /** Tables trait_definitions, rfm_settings: which traits are worked out, and how. */
 import type { Knex } from 'knex';
-import type { OwnTrait } from './computed.ts';
 import type { RfmSettings } from './rfm.ts';
+import type { OwnTrait } from './trait.ts';
 
 /** What computed traits are compiled from, in one statement. */
 export async function readComputedRows(db: Knex): Promise<{ own: OwnTrait[]; rfm: RfmSettings | null }> {

@@ -9,7 +9,7 @@ import { type Facts, factsOf, remembered } from '../behaviour/facts.ts';
 import type { Answer, BehaviourNode, Scalar } from '../behaviour/language.ts';
 import { byText } from '../behaviour/per.ts';
 import { type Account, mostValues, type Question } from '../behaviour/question.ts';
-import type { ComputedTrait } from '../profiles/computed.ts';
+import type { ComputedTrait } from '../profiles/trait.ts';
 import type { HasNode, Node, Segment, TraitNode } from './definition.ts';
 import type { Person } from './person.ts';
 import { compileTrait } from './traits.ts';

@@ -1,7 +1,8 @@
 /** The definitions in force, compiled once and kept until one of them changes. */
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
-import { type ComputedTrait, readWorkings } from '../profiles/computed.ts';
+import { readWorkings } from '../profiles/computed.ts';
+import type { ComputedTrait } from '../profiles/trait.ts';
 import type { Segment } from './definition.ts';
 import { type CompiledSegment, type CompileOptions, compileSegment } from './evaluate.ts';
 import { isTouchedBy, type Needs, needsOf } from './needs.ts';

@@ -8,7 +8,7 @@ import { firstValues } from '../behaviour/sql/per.ts';
 import { allOf, negatedUnit, type Term, togetherUnit, type Unit } from '../behaviour/sql/relations.ts';
 import { createStatement, never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
 import { behaviourTerm } from '../behaviour/sql.ts';
-import type { ComputedTrait } from '../profiles/computed.ts';
+import type { ComputedTrait } from '../profiles/trait.ts';
 import type { HasNode, Node, Segment, TraitNode } from './definition.ts';
 import type { Membership } from './evaluate.ts';
 import { hasUnit, listUnit, mayBe, nobody } from './facts-sql.ts';

@@ -4,8 +4,9 @@
  */
 import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
-import { type OwnTrait, parseTrait } from '../profiles/computed.ts';
-import type { RfmSettings } from '../profiles/rfm.ts';
+import { parseTrait } from '../profiles/computed.ts';
+import { type RfmSettings, rfmNames } from '../profiles/rfm.ts';
+import type { OwnTrait } from '../profiles/trait.ts';
 import { deleteDefinition, insertDefinition, updateDefinition, writeRfm } from '../profiles/trait-store.ts';
 import { rebuildReaders } from './build.ts';
 import { sentenceOf } from './parse.ts';
@@ -62,8 +63,6 @@ export async function removeTrait(trx: Knex.Transaction, name: string): Promise<
   if (reader) throw fail('conflict', { message: `The segment "${reader.key}" asks for this trait.` });
   await raiseRevision(trx);
 }
-
-const rfmNames = ['rfm_recency', 'rfm_frequency', 'rfm_monetary', 'rfm_segment'];
 
 export async function changeRfm(
   trx: Knex.Transaction,
