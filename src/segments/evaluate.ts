@@ -45,13 +45,12 @@ export type Evaluation = {
   person: Person;
   at: number;
   purposes: Map<string, { facts: Facts; answers: Map<string, ReturnType<Question['answer']>> }>;
-  traits: Map<string, ReturnType<Person['trait']>>;
   standings: Map<CompiledSegment, Answer>;
 };
 
 /** One person at one instant, for as many segments as one likes. */
 export function createEvaluation(person: Person, at: number): Evaluation {
-  return { person, at, purposes: new Map(), traits: new Map(), standings: new Map() };
+  return { person, at, purposes: new Map(), standings: new Map() };
 }
 
 /** One node of a definition, compiled. */
@@ -68,7 +67,7 @@ export type Clause = {
 export type CompileOptions = {
   /** The segment in force under a key, a list too: its definition is itself, which means whom it names. */
   segmentOf(key: string): CompiledSegment | undefined;
-  /** A trait that is worked out of events; undefined for a declared one, which the person knows of. */
+  /** A trait that is worked out of events; undefined for a declared one, whose value the person has. */
   traitOf?: (name: string) => Pick<ComputedTrait, 'question'> | undefined;
   /** Keys of the segments whose members carry the tag. */
   segmentsTagging?: (tag: string) => string[];
@@ -77,7 +76,7 @@ export type CompileOptions = {
 /** @param segment validated */
 export function compileSegment(
   segment: Segment,
-  { segmentOf, traitOf: computedOf = () => undefined, segmentsTagging = () => [] }: CompileOptions,
+  { segmentOf, traitOf = () => undefined, segmentsTagging = () => [] }: CompileOptions,
 ): CompiledSegment {
   const { purpose, tz } = segment;
   const reads: CompiledSegment['reads'] = { questions: [], traits: [], tags: [], segments: [] };
@@ -114,10 +113,10 @@ export function compileSegment(
   function trait(node: TraitNode): Pick<Clause, 'answer' | 'account'> {
     const test = compileTrait(node, tz);
     reads.traits.push(node.trait);
-    const question = computedOf(node.trait)?.question;
+    const question = traitOf(node.trait)?.question;
     if (question) reads.questions.push(question);
-    const valueIn = (evaluation: Evaluation) => {
-      if (!question) return traitOf(node.trait, tz, evaluation);
+    const valueIn = (evaluation: Evaluation): { value: unknown; dueAt: number | null } => {
+      if (!question) return { value: evaluation.person.traits.get(node.trait) ?? null, dueAt: null };
       const { facts } = factsFor(purpose, evaluation);
       return remembered(facts, `computed ${question.key}`, () => question.value(facts, evaluation.at));
     };
@@ -205,13 +204,6 @@ function answerOf(question: Question, purpose: string, evaluation: Evaluation) {
   const answer = question.answer(facts, evaluation.at);
   answers.set(question.key, answer);
   return answer;
-}
-
-function traitOf(name: string, tz: string, { person, at, traits }: Evaluation) {
-  const key = `${tz} ${name}`;
-  const known = traits.get(key) ?? person.trait(name, at, tz);
-  traits.set(key, known);
-  return known;
 }
 
 function compileHas(node: Exclude<HasNode, { segment: string }>): (person: Person) => boolean {

@@ -61,7 +61,6 @@ async function readFacts(db: Knex, subs: string[], { traits }: Needs): Promise<F
 }
 
 function personOf(row: FactRow, events: Person['events']): Person {
-  const traits = new Map(Object.entries(row.traits ?? {}));
   return {
     sub: row.sub,
     isActive: row.is_active,
@@ -70,7 +69,7 @@ function personOf(row: FactRow, events: Person['events']): Person {
     identities: row.identities ?? [],
     tags: new Set(row.tags ?? []),
     lists: new Set(row.lists ?? []),
-    trait: (name) => ({ value: traits.get(name) ?? undefined, dueAt: null }),
+    traits: new Map(Object.entries(row.traits ?? {})),
     events,
   };
 }

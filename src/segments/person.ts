@@ -12,8 +12,8 @@ export type Person = {
   tags: ReadonlySet<string>;
   /** Keys of the manual segments that list the person. */
   lists: ReadonlySet<string>;
-  /** The JSON value at an instant (undefined: none; dates as text), and when it may be another by time alone. */
-  trait(name: string, at: number, tz: string): { value: unknown; dueAt: number | null };
+  /** Declared ones, of any JSON value; dates as text. */
+  traits: ReadonlyMap<string, unknown>;
   /** All that count, for whatever purpose, in order. */
   events: BehaviourEvent[];
 };

@@ -128,7 +128,7 @@ describe('the moment at which an answer turns', () => {
         fc.constantFrom('2026-11-24', '1990-11-28', '2026-11-28T10:00:00+08:00'),
         (done, where, at, value) => {
           const segment = compiled(where);
-          const person = personWith(done, { trait: () => ({ value, dueAt: null }) });
+          const person = personWith(done, { traits: new Map([['date', value]]) });
           const { isMember, matched, dueAt } = segment.evaluate(person, at);
           const values = JSON.stringify(matched);
           const turned = between(at, dueAt).filter((moment) => {

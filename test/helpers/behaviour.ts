@@ -42,7 +42,7 @@ export function personWith(done: BehaviourEvent[], more: Partial<Person> = {}): 
     identities: [],
     tags: new Set(),
     lists: new Set(),
-    trait: () => ({ value: undefined, dueAt: null }),
+    traits: new Map(),
     events: done.toSorted((a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : 1)),
     ...more,
   };

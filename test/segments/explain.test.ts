@@ -26,7 +26,7 @@ describe('an explanation', () => {
   ];
   const person = personWith(done, {
     tags: new Set(['vip']),
-    trait: () => ({ value: '北京', dueAt: null }),
+    traits: new Map([['city', '北京']]),
   });
 
   test('mirrors the definition, with what was found and the newest events first', () => {
