@@ -3,7 +3,8 @@
  * timestamp = received_at − (sentAt − originalTimestamp). Without sentAt the stated time is taken. Times are milliseconds since 1970.
  */
 
-const furthestAheadMs = 5 * 60_000;
+/** A timestamp is at most so much later than the moment of receipt, whatever the sender's clock shows. */
+export const mostAheadMs = 5 * 60_000;
 /** A clock that shows an earlier year was never set. */
 const earliest = Date.UTC(2000, 0, 1);
 const usual = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -30,7 +31,7 @@ export function eventTime(stated: unknown, sent: unknown, receivedAt: number): E
   const original = parseTime(stated);
   const sentAt = parseTime(sent);
   const at = original === undefined ? receivedAt : sentAt === undefined ? original : receivedAt - (sentAt - original);
-  const timestamp = at < earliest ? receivedAt : Math.min(at, receivedAt + furthestAheadMs);
+  const timestamp = at < earliest ? receivedAt : Math.min(at, receivedAt + mostAheadMs);
   return { timestamp, original_timestamp: isOfThisEra(original) ? original : null };
 }
 

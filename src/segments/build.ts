@@ -11,9 +11,9 @@
  * by one then (live.ts). Whatever looks through this segment is built again after it.
  */
 import type { Knex } from 'knex';
-import { mostAhead } from '../behaviour/sql/windows.ts';
 import type { Clock } from '../clock.ts';
 import { type Database, isAboutRows } from '../database.ts';
+import { mostAheadMs } from '../events/event-time.ts';
 import type { Logger } from '../log.ts';
 import { publish } from '../outbox.ts';
 import type { Segment } from './definition.ts';
@@ -148,7 +148,7 @@ export async function rebuildSeeing(trx: Knex.Transaction, { clock }: { clock: C
   await orderDefinitions(trx);
   const through = compileThrough(await readReferences(trx));
   const at = clock.now();
-  const newest = until.getTime() + mostAhead;
+  const newest = until.getTime() + mostAheadMs;
   const sees = (definition: Segment) => {
     const { names, since } = needsOf([compileSegment(definition, through)], at.getTime(), through);
     return names.length > 0 && (since === null || since < newest);

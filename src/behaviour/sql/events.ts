@@ -1,10 +1,11 @@
 /** The events a question sees, as FROM and WHERE: of everybody by one scan, or of those among whom it asks by their index. */
+import { mostAheadMs } from '../../events/event-time.ts';
 import type { Match } from '../language.ts';
 import { pathOf } from '../path.ts';
 import { collectedFor, matches } from './conditions.ts';
 import { and, keyColumns, type Scope, type Statement } from './statement.ts';
 import { baseOf, isList, isScalar, valueAt, valuesFrom } from './values.ts';
-import { moment, mostAhead } from './windows.ts';
+import { moment } from './windows.ts';
 
 export type Selection = {
   /** A condition on the event `e`. */
@@ -138,7 +139,7 @@ export function untilCancelled(
     (match) =>
       `select ${eventColumns(outer)}, e."timestamp" ${eventsFrom(q, outer, {
         where: and(matches(q, 'e', match), `e."timestamp" > ${q.param(q.at, 'timestamptz')}`),
-        receivedAfter: q.at.getTime() - mostAhead,
+        receivedAfter: q.at.getTime() - mostAheadMs,
       })}`,
   );
   const keys = keyColumns(outer).join(', ');

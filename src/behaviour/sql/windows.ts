@@ -1,4 +1,5 @@
 /** Windows as conditions on timestamps, and when time alone moves an event into one or out of it. */
+import { mostAheadMs } from '../../events/event-time.ts';
 import { calendarOf } from '../calendar.ts';
 import { lengthOf } from '../duration.ts';
 import type { Window } from '../language.ts';
@@ -20,9 +21,6 @@ export type WindowSql = {
   /** When an event that has begun was received at the earliest, in milliseconds since 1970; null: whenever. */
   receivedAfter: number | null;
 };
-
-/** A timestamp is at most this much later than the moment of receipt: contract section 4. */
-export const mostAhead = 300_000;
 
 export function windowSql(q: Statement, window: Window): WindowSql {
   if (window.within) return sliding(q, lengthOf(window.within), 0);
@@ -51,7 +49,7 @@ function sliding(q: Statement, from: number, to: number): WindowSql {
     within: (timestamp) => `${timestamp} <= ${ends}`,
     leaves: (timestamp) => `coalesce(${timestamp} + ${span(q, from)}, ${never})`,
     enters: (timestamp) => `coalesce(${timestamp} + ${span(q, to)}, ${never})`,
-    receivedAfter: now - from - mostAhead,
+    receivedAfter: now - from - mostAheadMs,
   };
 }
 
@@ -73,7 +71,7 @@ function calendar(q: Statement, { unit, offset = 0 }: NonNullable<Window['calend
         : `${timestamp} <= ${moment(q, now)}`,
     leaves: turns,
     enters: (timestamp) => (offset < 0 ? turns(timestamp) : `coalesce(${timestamp}, ${never})`),
-    receivedAfter: begins - mostAhead,
+    receivedAfter: begins - mostAheadMs,
   };
 }
 
@@ -87,6 +85,6 @@ function fixed(q: Statement, { after, before }: Window): WindowSql {
     within: (timestamp) => `${timestamp} <= ${q.param(q.at, 'timestamptz')}`,
     leaves: () => never,
     enters: (timestamp) => `coalesce(${timestamp}, ${never})`,
-    receivedAfter: after ? Date.parse(after) - mostAhead : null,
+    receivedAfter: after ? Date.parse(after) - mostAheadMs : null,
   };
 }
