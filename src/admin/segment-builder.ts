@@ -8,16 +8,10 @@ import { measure } from '../behaviour/measure.ts';
 import { AppError } from '../errors.ts';
 import { isRecord } from '../events/storable.ts';
 import { readWorkings } from '../profiles/computed.ts';
+import { checkDefinition } from '../segments/check.ts';
 import { segmentPurposes, sentenceOf } from '../segments/parse.ts';
 import { previewSegment } from '../segments/preview.ts';
-import {
-  checkDefinition,
-  createList,
-  createSegment,
-  editSegment,
-  segmentDetail,
-  segmentNames,
-} from '../segments/segment.ts';
+import { createList, createSegment, editSegment, segmentDetail, segmentNames } from '../segments/segment.ts';
 import { templates } from '../segments/templates.ts';
 import type { AdminRequest, AdminRoute, Fields } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
@@ -38,16 +32,7 @@ type Found = { faults: Fault[]; sentences: Record<string, string> };
 const nothing: Found = { faults: [], sentences: {} };
 
 /** What companies usually say of people; templates ask for some of it. */
-const usualTraits = [
-  'birthday',
-  'city',
-  'gender',
-  'member_level',
-  'points_balance',
-  'points_expire_at',
-  'created_at',
-  'last_sign_in_at',
-];
+const usualTraits = ['birthday', 'city', 'gender', 'member_level', 'points_balance', 'points_expire_at', 'created_at'];
 
 const headNames = ['key', 'name', 'purpose', 'tz'] as const;
 

@@ -3,7 +3,7 @@ import { recordAudit } from '../audit/audit.ts';
 import { AppError, fail } from '../errors.ts';
 import { countSetAside } from '../segments/aside-store.ts';
 import { changesOf, explainMembership, type Member, membersOf, sizesOf } from '../segments/membership.ts';
-import { standingSubs } from '../segments/queue.ts';
+import { standingSubs } from '../segments/people.ts';
 import {
   archiveSegment,
   changeList,

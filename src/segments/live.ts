@@ -22,16 +22,8 @@ import type { Logger } from '../log.ts';
 import { keepActivity } from '../profiles/profile.ts';
 import { postpone, readTriable, setAside, takeBack } from './aside-store.ts';
 import { type Asked, evaluateLong, evaluatePeople } from './evaluate-people.ts';
-import {
-  lockIdle,
-  lockPeople,
-  noteChange,
-  type SubjectChange,
-  shareRound,
-  standingAfter,
-  standingSubs,
-  takeChanges,
-} from './queue.ts';
+import { standingAfter, standingSubs } from './people.ts';
+import { lockIdle, lockPeople, noteChange, type SubjectChange, shareRound, takeChanges } from './queue.ts';
 import { createRulesReader, type Rule, type Rules, type RulesReader } from './rules.ts';
 import { deleteStates, readDue } from './state-store.ts';
 

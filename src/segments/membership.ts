@@ -5,8 +5,7 @@ import { fail } from '../errors.ts';
 import { compileSegment } from './evaluate.ts';
 import { type Explanation, explain } from './explain.ts';
 import { needsOf } from './needs.ts';
-import { readPerson } from './people.ts';
-import { standingSubs } from './queue.ts';
+import { readPerson, standingSubs } from './people.ts';
 import { compileThrough, readReferences } from './rules.ts';
 import {
   type ChangeRow,

@@ -1,8 +1,8 @@
 /** How many a definition would hold, before it is one. */
 import { type Database, isTimedOut } from '../database.ts';
 import { fail } from '../errors.ts';
+import { checked, type SegmentServices } from './check.ts';
 import { readReferences } from './rules.ts';
-import { checked, type SegmentServices } from './segment.ts';
 import { compileToSql, previewSql } from './sql.ts';
 import type { Matched } from './state-store.ts';
 

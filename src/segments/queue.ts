@@ -71,22 +71,3 @@ export async function stopRounds(trx: Knex.Transaction): Promise<void> {
 export async function orderDefinitions(trx: Knex): Promise<void> {
   await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 8))', ['definitions']);
 }
-
-/** So many people who may be members, in the order of their subs. */
-export async function standingAfter(db: Knex, after: string | null, limit: number): Promise<string[]> {
-  const rows: { subject_id: string }[] = await db('standing_subjects')
-    .select('subject_id')
-    .modify((query) => void (after !== null && query.where('subject_id', '>', after)))
-    .orderBy('subject_id')
-    .limit(limit);
-  return rows.map(({ subject_id }) => subject_id);
-}
-
-/** Each sub with the one that stands for it today. */
-export async function standingSubs(db: Knex, subs: string[]): Promise<Map<string, string>> {
-  const { rows } = await db.raw(
-    'select requested_id, subject_id from current_subjects where requested_id = any (?::uuid[])',
-    [subs],
-  );
-  return new Map(rows.map((row: { requested_id: string; subject_id: string }) => [row.requested_id, row.subject_id]));
-}

@@ -4,16 +4,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Knex } from 'knex';
-import type { Fault } from '../behaviour/faults.ts';
-import type { Clock } from '../clock.ts';
 import { fail } from '../errors.ts';
-import type { Catalogue } from '../events/catalogue.ts';
-import type { Translate } from '../http/i18n.ts';
 import { publish } from '../outbox.ts';
+import { checked, type SegmentServices } from './check.ts';
 import type { Segment } from './definition.ts';
-import { parseSegment, sentenceOf } from './parse.ts';
-import { orderDefinitions, standingSubs, stopRounds } from './queue.ts';
-import { type References, readTagging, referencesIn } from './rules.ts';
+import { standingSubs } from './people.ts';
+import { orderDefinitions, stopRounds } from './queue.ts';
+import { readTagging, referencesIn } from './rules.ts';
 import { countChanges, currentSizes, readTrends, replaceBuild, stopClock, type TrendRow } from './state-store.ts';
 import {
   addToList,
@@ -37,69 +34,6 @@ import {
   type VersionRow,
 } from './store.ts';
 import { readTagRules } from './tag-rule-store.ts';
-
-export type SegmentServices = {
-  clock: Clock;
-  /** Gives our name for an event, whatever a definition calls it. */
-  readCatalogue(): Promise<Catalogue>;
-  /** For the sentences of faults. */
-  translate: Translate;
-};
-
-/** @throws invalid_fields: a sentence for every fault, by its path */
-export async function checked(
-  db: Knex,
-  services: Pick<SegmentServices, 'readCatalogue' | 'translate'>,
-  json: unknown,
-): Promise<Segment> {
-  const found = await checkDefinition(db, services, json);
-  if ('segment' in found) return found.segment;
-  const sentences = found.faults.map((fault) => [fault.path, sentenceOf(fault, services.translate)]);
-  throw fail('invalid_fields', { fields: Object.fromEntries(sentences) });
-}
-
-/** Also whether it asks, through others, for itself. */
-export async function checkDefinition(
-  db: Knex,
-  { readCatalogue }: Pick<SegmentServices, 'readCatalogue'>,
-  json: unknown,
-): Promise<{ segment: Segment } | { faults: Fault[] }> {
-  const { canonicalName } = await readCatalogue();
-  const known = await newestDefinitions(db);
-  const tagging = await readTagging(db);
-  const parsed = parseSegment(json, { canonicalName, segmentKeys: new Set(known.map(({ key }) => key)), isTrait });
-  if ('faults' in parsed) return parsed;
-  const ring = ringThrough(parsed.segment, new Map(known.map(({ key, definition }) => [key, definition])), tagging);
-  return ring ? { faults: [{ path: 'where', code: 'refers_in_ring', values: { ring: ring.join(' → ') } }] } : parsed;
-}
-
-/** Declared ones are an open list. Signing in is nothing that segments hear of. */
-const isTrait = (name: string) => name !== 'last_sign_in_at';
-
-/** The way from this segment through others back to itself. */
-export function ringThrough(
-  segment: Segment,
-  others: Map<string, Segment>,
-  tagging: References['segmentsTagging'],
-): string[] | undefined {
-  const seen = new Set<string>();
-  const walk = (key: string, way: string[]): string[] | undefined => {
-    if (key === segment.key) return [...way, key];
-    if (seen.has(key)) return undefined;
-    seen.add(key);
-    const next = others.get(key);
-    for (const through of next ? referencesIn(next, tagging).segments : []) {
-      const found = walk(through, [...way, key]);
-      if (found) return found;
-    }
-    return undefined;
-  };
-  for (const through of referencesIn(segment, tagging).segments) {
-    const found = walk(through, [segment.key]);
-    if (found) return found;
-  }
-  return undefined;
-}
 
 /** @throws invalid_fields | conflict: the key is taken */
 export async function createSegment(

@@ -2,9 +2,9 @@
 import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
 import { rebuildReaders } from './build.ts';
+import { ringThrough, type SegmentServices } from './check.ts';
 import { orderDefinitions } from './queue.ts';
 import { readTagging, referencesIn } from './rules.ts';
-import { ringThrough, type SegmentServices } from './segment.ts';
 import { newestDefinitions, raiseRevision } from './store.ts';
 import { deleteTagRule, insertTagRule, type TagRule } from './tag-rule-store.ts';
 

@@ -9,10 +9,10 @@ import { type RfmSettings, rfmNames } from '../profiles/rfm.ts';
 import type { OwnTrait } from '../profiles/trait.ts';
 import { deleteDefinition, insertDefinition, updateDefinition, writeRfm } from '../profiles/trait-store.ts';
 import { rebuildReaders } from './build.ts';
+import type { SegmentServices } from './check.ts';
 import { sentenceOf } from './parse.ts';
 import { orderDefinitions } from './queue.ts';
 import { readTagging, referencesIn } from './rules.ts';
-import type { SegmentServices } from './segment.ts';
 import { newestDefinitions, raiseRevision } from './store.ts';
 
 async function checkedTrait(services: SegmentServices, json: unknown): Promise<OwnTrait> {
