@@ -31,6 +31,8 @@ export type Answers = {
   withdrawnBy(subject_id: string | null, row: EventRow): string[];
   /** Bindings that were used and would idle out. */
   stale: string[];
+  /** Ids of missing contexts that are those of others. */
+  taken: string[];
   /** The database acknowledges commits that are not on its disk. */
   isHasty: boolean;
 };
@@ -62,7 +64,7 @@ export async function ask(connection: pg.Client, question: Question): Promise<An
   ];
   const query = missing === undefined ? askSql : askAndShareSql;
   const { rows: answered } = await patiently(connection, connection.query({ ...query, values }));
-  const [{ known, bindings, withdrawn, is_hasty }] = answered as [Answered];
+  const [{ known, bindings, withdrawn, taken, is_hasty }] = answered as [Answered];
   const isKnown = new Set(known);
   const bindingsOf = bindings && Map.groupBy(bindings, ({ anonymous_id }) => anonymous_id);
   return {
@@ -73,6 +75,7 @@ export async function ask(connection: pg.Client, question: Question): Promise<An
         ? withdrawn.filter((w) => w.subject_id === subject_id && w.at <= timestamp).map(({ purpose }) => purpose)
         : [],
     stale: bindings?.flatMap(({ id, is_stale }) => (is_stale ? [id] : [])) ?? [],
+    taken: taken ?? [],
     isHasty: is_hasty,
   };
 }
@@ -81,6 +84,7 @@ type Answered = {
   known: number[] | null;
   bindings: KnownBinding[] | null;
   withdrawn: Withdrawal[] | null;
+  taken?: string[] | null;
   is_hasty: boolean;
 };
 
@@ -96,4 +100,7 @@ const answers = `
          (select json_agg(withdrawn) from withdrawn) as withdrawn,
          current_setting('synchronous_commit') = 'off' as is_hasty`;
 const askSql = { name: 'events.ask', text: `with ${questions} ${answers}` };
-const askAndShareSql = { name: 'events.ask_and_share', text: `with ${questions}, ${sharedSql} ${answers}` };
+const askAndShareSql = {
+  name: 'events.ask_and_share',
+  text: `with ${questions}, ${sharedSql} ${answers}, (select json_agg(id) from taken) as taken`,
+};

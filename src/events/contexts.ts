@@ -28,11 +28,13 @@ const surroundings = new Set([
 
 export type StoredContext = { context_id: bigint | null; page_id: bigint | null; context: string | null };
 
-/** Texts seen lately, in two generations, each with its id once that is in the database, else undefined. */
+/** Of a text that is in the database; null: not yet; `taken`: another text has it. */
+type Id = bigint | null | 'taken';
+/** Texts seen lately, in two generations, each with its id once that is in the database, else null. */
 type Seen = {
   month: number;
-  recent: Map<string, bigint | undefined>;
-  older: Map<string, bigint | undefined>;
+  recent: Map<string, Id>;
+  older: Map<string, Id>;
   characters: number;
 };
 
@@ -47,7 +49,9 @@ export type Sharing = {
   divide(context: Record<string, unknown>): StoredContext;
   /** What the database may not have yet, as JSON for sharedSql; undefined when there is nothing. */
   missing(): string | undefined;
-  /** It has it now. */
+  /** These ids are those of other texts in the database: what has them too stays with its events from now on. */
+  refuse(taken: string[]): void;
+  /** It has the others now. */
   stored(): void;
 };
 
@@ -61,13 +65,15 @@ export function shareContexts(db: Knex, now: Date): Sharing {
   const missing = new Map<bigint, string>();
   const idOf = (text: string): bigint | null => {
     if (text.length < leastLength) return null;
-    const isRecent = seen.recent.has(text);
-    const known = isRecent ? seen.recent.get(text) : seen.older.get(text);
-    const wasSeen = isRecent || seen.older.has(text);
-    if (!isRecent) remember(seen, text, known);
-    if (!wasSeen) return null;
-    const id = known ?? idOfText(text);
-    if (known === undefined) missing.set(id, text);
+    let known = seen.recent.get(text);
+    if (known === undefined) {
+      known = seen.older.get(text);
+      remember(seen, text, known ?? null);
+    }
+    if (known === undefined || known === 'taken') return null;
+    if (known !== null) return known;
+    const id = idOfText(text);
+    missing.set(id, text);
     return id;
   };
   const idOfPage = (page: Record<string, unknown>) => {
@@ -96,13 +102,19 @@ export function shareContexts(db: Knex, now: Date): Sharing {
     },
     missing: () =>
       missing.size ? `[${[...missing].map(([id, text]) => `{"id":${id},"context":${text}}`).join(',')}]` : undefined,
+    refuse(taken) {
+      for (const id of taken.map(BigInt)) {
+        remember(seen, missing.get(id) ?? '', 'taken');
+        missing.delete(id);
+      }
+    },
     stored() {
       for (const [id, text] of missing) remember(seen, text, id);
     },
   };
 }
 
-function remember(seen: Seen, text: string, id: bigint | undefined): void {
+function remember(seen: Seen, text: string, id: Id): void {
   if (!seen.recent.has(text)) {
     if (seen.recent.size >= mostRecent || seen.characters + text.length > mostCharacters) {
       seen.older = seen.recent;
@@ -114,17 +126,22 @@ function remember(seen: Seen, text: string, id: bigint | undefined): void {
   seen.recent.set(text, id);
 }
 
-/** Whoever makes two texts of the same 64 bits, which takes billions of trials, confuses two contexts of their own. */
 function idOfText(text: string): bigint {
   return hash('sha256', text, 'buffer').readBigInt64BE();
 }
 
-/** Part of the question that comes before storing ($5 is now, $9 what is missing). Sorted, so that nobody waits crosswise. */
-export const sharedSql = `shared as (
+/**
+ * Parts of the question that comes before storing ($5 is now, $9 what is missing). Sorted, so that nobody waits crosswise. `taken` are ids
+ * under which another text lies: 64 bits are found twice by whoever tries for some hours, and a context of theirs must not become
+ * that of other people's events.
+ */
+export const sharedSql = `missing as (select * from json_to_recordset($9::json) as r (id bigint, context jsonb)
+  ), shared as (
     insert into event_contexts (id, context, used_on)
-    select id, context, date_trunc('month', $5::timestamptz at time zone 'UTC')
-      from json_to_recordset($9::json) as r (id bigint, context jsonb) order by id
+    select id, context, date_trunc('month', $5::timestamptz at time zone 'UTC') from missing order by id
     on conflict (id) do update set used_on = excluded.used_on where event_contexts.used_on < excluded.used_on
+  ), taken as (
+    select id::text from missing m where exists (select from event_contexts c where c.id = m.id and c.context <> m.context)
   )`;
 
 /** Takes what no month that is there refers to. @returns how many went; so many at most */

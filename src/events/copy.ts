@@ -40,11 +40,8 @@ export class CopiedRows {
   uuid(id: string | null): this {
     if (id === null) return this.#null();
     this.#length(16);
-    const hasHyphens = id.length === 36;
-    for (let from = 0; from < id.length; from += 2) {
-      if (hasHyphens && (from === 8 || from === 13 || from === 18 || from === 23)) from++;
+    for (const from of id.length === 36 ? hyphenated : plain)
       this.#bytes[this.#at++] = (digit(id, from) << 4) | digit(id, from + 1);
-    }
     return this;
   }
 
@@ -111,10 +108,15 @@ export class CopiedRows {
   }
 }
 
-function digit(text: string, at: number): number {
-  const code = text.charCodeAt(at);
-  return code < 58 ? code - 48 : (code | 32) - 87;
-}
+/** Where the bytes of a UUID begin in its text. */
+const hyphenated = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+const plain = hyphenated.map((_, n) => n * 2);
+/** Of a hexadecimal digit, by its code: reading ids is a third of what a row costs. */
+const digits = new Uint8Array(128);
+for (let n = 0; n < 16; n++)
+  for (const text of [n.toString(16), n.toString(16).toUpperCase()]) digits[text.charCodeAt(0)] = n;
+
+const digit = (text: string, at: number) => digits[text.charCodeAt(at)] ?? 0;
 
 /** What the driver's connection offers to a query object of our own. */
 type Wire = {

@@ -17,16 +17,21 @@ import { withoutWithdrawn } from './withdrawn.ts';
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
 export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
   async (db, asked: EventRow[][]) => {
-    const first = new Map<string, EventRow>();
-    for (const row of asked.flat()) {
-      const name = `${row.source_id} ${row.message_id}`;
-      if (!first.has(name)) first.set(name, row);
-    }
-    const stored = await storePersistently(db, [...first.values()]);
+    const stored = await storePersistently(db, firstOfEach(asked.flat()));
     return asked.map((rows) => rows.reduce((n, row) => (stored.has(row) ? n + 1 : n), 0));
   },
-  { weigh: (rows) => rows.length, most: 500, enough: 100 },
+  { weigh: (rows) => rows.length, most: 500, enough: 250 },
 );
+
+/** Of each message id of each source. */
+function firstOfEach(rows: EventRow[]): EventRow[] {
+  const ids = new Map<number, Set<string>>();
+  return rows.filter(({ source_id, message_id }) => {
+    const known = ids.get(source_id) ?? new Set();
+    ids.set(source_id, known);
+    return known.size < known.add(message_id).size;
+  });
+}
 
 /**
  * Stores again what was stored before and was removed since: as it was recorded, and without being counted a second time. What is there
@@ -121,8 +126,10 @@ async function oneAfterTheOther(connection: pg.Client, work: Work): Promise<Set<
  * profiles of their subjects have to count, and those of them that wait for their person.
  */
 async function askAndStore(connection: pg.Client, work: Work): Promise<Set<EventRow>> {
-  const { now, sharing, rows, keys, divided, wasCounted } = work;
+  const { now, sharing, rows, keys, wasCounted } = work;
   const answers = await ask(connection, { ...work, missing: sharing.missing() });
+  if (answers.taken.length) sharing.refuse(answers.taken);
+  const divided = answers.taken.length ? rows.map(({ context }) => sharing.divide(context)) : work.divided;
   const stored = new Set<EventRow>();
   const written: StoredRow[] = [];
   for (const [n, row] of rows.entries()) {

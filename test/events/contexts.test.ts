@@ -67,6 +67,20 @@ describe('the context of an event', () => {
     expect(['c', 'a'].map(isShared)).toEqual([true, false]);
   });
 
+  it('F17: is never that of another text, though both have one id', async () => {
+    const context = { ...browser, locale: 'fr-FR' };
+    const process = async () => (await eventsApp(anotherPool(url), { clock })) as (typeof apps)[0];
+    const [first, second] = [await process(), await process()];
+    for (const _ of [1, 2]) await send(context, first);
+    const forged = { campaign: { source: 'forged' } };
+    const changed = await db('event_contexts').whereRaw("context ->> 'locale' = 'fr-FR'").update({ context: forged });
+    expect(changed).toBe(1);
+    for (const _ of [1, 2, 3]) expect((await send(context, second)).seen).toEqual({ ...context, ...added });
+    await db('event_contexts')
+      .where({ context: JSON.stringify(forged) })
+      .delete();
+  });
+
   it('keeps what may say who somebody is with the event: other fields, and pages with a query', async () => {
     const context = { ...browser, page: { ...page, search: '?invite=wang' }, openid: 'o-7', device: { id: 'd1' } };
     const { seen, row } = await send(context);
