@@ -242,6 +242,11 @@ export function isAboutRows(error: unknown): boolean {
   return code.startsWith('ERR_') || (code.length === 5 && ofRows.has(code.slice(0, 2)));
 }
 
+/** True when a lock was not to be had within its lock_timeout. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof Error && (error as { code?: string }).code === '55P03';
+}
+
 /** True when a statement took longer than its statement_timeout. */
 export function isTimedOut(error: unknown): boolean {
   return error instanceof Error && (error as { code?: string }).code === '57014';

@@ -13,7 +13,7 @@ import { createGunzip, createGzip } from 'node:zlib';
 import type { Knex } from 'knex';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
-import type { Database } from '../database.ts';
+import { type Database, isLockTimeout } from '../database.ts';
 import { fail } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { EventRow } from './store.ts';
@@ -133,8 +133,8 @@ async function dropMonth(
       return rows[0].done;
     });
   } catch (error) {
-    // Lock not available: somebody reads for long.
-    if ((error as { code?: string }).code === '55P03') return false;
+    // Somebody reads for long.
+    if (isLockTimeout(error)) return false;
     throw error;
   }
 }

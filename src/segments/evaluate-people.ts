@@ -27,7 +27,7 @@ export type Asked = Map<string, { rules: Set<Rule>; reason: string }>;
 
 export type Round = { trx: Knex.Transaction; log: Logger; rules: Rules; at: Date };
 
-/** For one definition, in milliseconds, of somebody whose history is too long to be read. */
+/** For all definitions, in milliseconds, of somebody whose history is too long to be read: builds are put in place after them. */
 const patience = 30_000;
 const noEvents = { ...everything, names: [] };
 
@@ -63,6 +63,7 @@ export async function evaluatePeople({ trx, log, rules, at }: Round, asked: Aske
 /** The same of one person, each definition about events by its statement: slower, and in the memory of the database. */
 export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked): Promise<void> {
   const references = await readReferences(trx);
+  const ends = performance.now() + patience;
   const work = newWork(at);
   for (const [sub, { rules: asking, reason }] of asked) {
     const { person } = (await readPerson(trx, sub, { ...noEvents, traits: '*' })) ?? {};
@@ -73,9 +74,8 @@ export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked)
       const state = known.get(rule.build_id);
       const isOfEvents = !rule.is_paused && rules.needs([rule], at.getTime()).names.length > 0;
       const { segment } = rule.compiled;
-      const told = isOfEvents
-        ? await answerFor(trx, segment, { at, only: sub, timeout: patience, ...references })
-        : undefined;
+      const timeout = Math.max(1, Math.ceil(ends - performance.now()));
+      const told = isOfEvents ? await answerFor(trx, segment, { at, only: sub, timeout, ...references }) : undefined;
       const ask = () => told ?? rule.compiled.evaluateIn(evaluation);
       const now = rule.is_paused ? standstill(rule, person, state) : answer(rule, { sub, ask, state, at, log });
       note(work, rule, { sub, reason, state, now });

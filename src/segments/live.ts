@@ -147,10 +147,10 @@ export async function evaluateEverybody(
     });
   for (let subs = await standingAfter(db, null, portion); subs.length; ) {
     await evaluate(subs).catch(async (error: unknown) => {
-      if (!isAboutRows(error)) throw error;
+      if (!isAboutRows(error) && !isTimedOut(error)) throw error;
       for (const sub of subs)
         await evaluate([sub]).catch(async (error: unknown) => {
-          if (!isAboutRows(error)) throw error;
+          if (!isAboutRows(error) && !isTimedOut(error)) throw error;
           // Whoever tries them again has to ask everything.
           await noteChange(db, { subject_id: sub, what: 'segment_builds' });
           await putAside({ db, clock, log }, sub, error);

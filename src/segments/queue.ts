@@ -1,5 +1,7 @@
 /** Table subject_changes, and the locks that order evaluations: who is to be looked at, by whom. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
+import { isLockTimeout } from '../database.ts';
 
 export type SubjectChange = { subject_id: string; what: string };
 
@@ -59,8 +61,29 @@ export async function shareRound(trx: Knex.Transaction): Promise<void> {
   await trx.raw('select pg_advisory_xact_lock_shared(hashtextextended(?, ?))', ['segments', publishing]);
 }
 
+/** In milliseconds. Rounds that begin meanwhile queue up behind; most of those under way are done by then. */
+const impatience = 2_000;
+
+/**
+ * Rounds under way end first. One about a person with a long history may take half a minute: the others must not wait behind whoever
+ * waits for it, so the place in the queue is given up now and then.
+ */
 export async function stopRounds(trx: Knex.Transaction): Promise<void> {
-  await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, ?))', ['segments', publishing]);
+  while (!(await tryToStop(trx))) await sleep(impatience / 10);
+}
+
+async function tryToStop(trx: Knex.Transaction): Promise<boolean> {
+  try {
+    await trx.transaction(async (attempt) => {
+      await attempt.raw(`set local lock_timeout = ${impatience}`);
+      await attempt.raw('select pg_advisory_xact_lock(hashtextextended(?, ?))', ['segments', publishing]);
+      await attempt.raw('set local lock_timeout to default');
+    });
+    return true;
+  } catch (error) {
+    if (isLockTimeout(error)) return false;
+    throw error;
+  }
 }
 
 /**

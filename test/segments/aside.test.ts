@@ -1,7 +1,7 @@
 /** A person whom the database refuses, made so by a trigger: the others go on, and when the fault is gone the person catches up. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { countSetAside } from '../../src/segments/aside-store.ts';
-import { whatIsWaiting } from '../../src/segments/queue.ts';
+import { shareRound, whatIsWaiting } from '../../src/segments/queue.ts';
 import { addSubject } from '../events/harness.ts';
 import { segmentsWorld } from './world.ts';
 
@@ -144,6 +144,23 @@ describe('F17: somebody who cannot be evaluated', () => {
     await later(60 * minute);
     await later(minute);
     expect(await members('scrollers')).toEqual([]);
+  });
+
+  it('takes long, and a build that waits for that keeps no round waiting', async () => {
+    const sub = await addSubject(db);
+    await settle();
+    await create({ key: 'pressed', where: { event: 'pressed' } });
+    const long = await db.transaction();
+    await shareRound(long);
+    const building = build();
+    await vi.waitUntil(() => db('pg_locks').where({ locktype: 'advisory', granted: false }).first());
+    await does(sub, 'pressed');
+    // As long as the other is under way.
+    await world.round();
+    expect(await db('profile_counts').where({ subject_id: sub, event: 'pressed' })).toHaveLength(1);
+    await long.commit();
+    await building;
+    expect(await members('pressed')).toEqual([sub]);
   });
 
   it('is nobody where the database is at fault: the round is left as it was', async () => {
