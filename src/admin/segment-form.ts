@@ -2,7 +2,6 @@
  * The builder's form: a draft written as fields and read back from what was posted, what its buttons do to it, and which fields each node
  * shows. A node's fields are named by where it stands: `n` is the whole, `n.0` its first part, `n.0:event` a field of that.
  */
-
 import type { Fault } from '../behaviour/faults.ts';
 import { aggregates, calendarUnits, comparisons, conditionOps } from '../behaviour/language.ts';
 import { purposes } from '../consent/consent.ts';

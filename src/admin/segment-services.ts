@@ -1,5 +1,4 @@
 /** What segments/ is given by a page: faults in the reader's language, and events by the names that readers know. */
-
 import { formatNumber } from '../http/i18n.ts';
 import type { Segment } from '../segments/definition.ts';
 import type { AdminRequest } from './console.ts';

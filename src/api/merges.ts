@@ -97,7 +97,7 @@ const caseBody = z
   .meta({ id: 'LinkCase' });
 
 const tag = 'Merging';
-/** Those who decide look first: one scope for both (contract section 5). */
+/** Those who decide look first: one scope for both. */
 const scopes = ['subjects:write'];
 const reads = { tag, scopes };
 const writes = { tag, scopes, headers: idempotencyHeaders };

@@ -1,5 +1,5 @@
 /**
- * The management API under /api/v1 (contract section 5): programs of the company read people and change settings.
+ * The management API under /api/v1 (docs/openapi.json): programs of the company read people and change settings.
  * Owns scopes, pages, repeatable writes and the document; leaves every rule to the folders below.
  */
 import { readFileSync } from 'node:fs';

@@ -2,7 +2,6 @@
  * Values worked out of what one person did, from events in hand. The same for everybody in SQL is sql/computed.ts; a test holds the two
  * against each other.
  */
-
 import { present } from './aggregates.ts';
 import { earliest, isPresent, type Presence } from './answer.ts';
 import { calendarOf } from './calendar.ts';

@@ -1,9 +1,9 @@
 /**
  * The part of the definition language that asks what a person did: conditions on one event, aggregates over a window, sequences,
- * and the same for one value of a path. Types only; what each means is contract section 5 and docs/decisions/0021.
+ * and the same for one value of a path. Types only; what each means is docs/decisions/0021.
  *
- * The folder owns questions about events, values worked out of them, and the two evaluators of both, over events in hand and in SQL. It leaves the tree of all/any/not,
- * traits and consents to segments/, and what a computed trait is called to profiles/.
+ * The folder owns questions about events, values worked out of them, and the two evaluators of both, over events in hand and in SQL. It leaves
+ * the tree of all/any/not, traits and consents to segments/, and what a computed trait is called to profiles/.
  */
 import type { Trust } from '../events/trust.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Which subject an anonymous id belongs to, by interval (table anonymous_bindings; identity rule 6.3; contract section 4):
+ * Which subject an anonymous id belongs to, by interval (table anonymous_bindings):
  *
  *   ···· look-back ····|—— bound ——————————————|
  *      with consent    bound_at                ends: its grant, another subject, or thirty idle days

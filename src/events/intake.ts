@@ -149,7 +149,7 @@ function eventIds(at: Date): (index: number) => string {
 const mostIdTokens = 10;
 const bindingHorizonMs = 30 * 86_400_000;
 
-/** An identify that proves whose the anonymous id is binds it before its batch is stored (contract section 4). */
+/** An identify that proves whose the anonymous id is binds it before its batch is stored. */
 async function bindProven(services: IntakeServices, speaker: Speaker, events: Incoming[]): Promise<void> {
   const identifies = events.filter((event) => event.type === 'identify' && event.anonymous_id !== undefined);
   if (!identifies.length || speaker.kind === 'token') return;

@@ -1,5 +1,5 @@
 /**
- * The thin endpoint (contract section 4): our tracking API, and the wire formats of the trackers that customers already have, each an
+ * The thin endpoint: our tracking API, and the wire formats of the trackers that customers already have, each an
  * adapter.
  *
  * An SDK drops an event on any 4xx but 429, so a 4xx is only said of what will never be acceptable; what may pass is 429 or 503.

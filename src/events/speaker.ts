@@ -1,5 +1,5 @@
 /**
- * Who is speaking (contract section 4), told by the Authorization header, or by `writeKey` in the body:
+ * Who is speaking, told by the Authorization header, or by `writeKey` in the body:
  *
  *   Bearer <access token of a person>   token    its subject, its client
  *   Basic <write key>:                  client   a public key: speaks for anonymous ids

@@ -1,5 +1,5 @@
 /**
- * Our tracking API (contract section 4) as its routes take it: one event, or a batch; JSON whatever the content type says, because
+ * Our tracking API as its routes take it: one event, or a batch; JSON whatever the content type says, because
  * browsers send text/plain to be spared a preflight. The key is in the header, in the body as `writeKey`, or was found by an adapter.
  */
 import { fail } from '../errors.ts';

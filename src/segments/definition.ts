@@ -1,4 +1,4 @@
-/** The definition of a segment as data: contract section 5, with docs/decisions/0021 where that is silent. */
+/** The definition of a segment as data. What each node means is docs/decisions/0021. */
 import {
   type BehaviourNode,
   type CalendarUnit,

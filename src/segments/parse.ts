@@ -1,4 +1,4 @@
-/** A segment read from JSON: every fault at once, and what is right in one form. Contract section 5, docs/decisions/0021. */
+/** A segment read from JSON: every fault at once, and what is right in one form. What it may say is docs/decisions/0021. */
 import {
   deeper,
   enter,

@@ -107,17 +107,20 @@ export async function previewSql(
 }
 
 /**
- * By key what was looked through: null once, for those people alone whom that question left open; from the second time on for everybody,
- * and not again. Each time anew, segments that name each other twice would double the statement with every one of them.
+ * `looked`, by key: the segments that were looked through already. Where one is named first it is compiled for those people alone whom the
+ * question is about (null: good for nowhere else); where it is named again, once more and for everybody, and that serves from then on.
+ * Compiled anew wherever it is named, segments that name each other twice would double the statement with every one of them.
  */
 type Compiling = SqlOptions & { everybody: Scope; looked: Map<string, Relation | null> };
 
 type NamedPer = { path: string; name: string };
+
 /**
- * `any` is the outermost one that stands above, with whom it asks about: a Per under it names its values for whoever becomes a member by
- * another part too, so it is not asked only about those whom the other parts leave open.
+ * Where in the tree a node stands. `any`: the outermost `any` above it, with the people whom that is about. A Per below one says its values
+ * of all of these, who may be members by another part: so it is asked about more people than the other parts leave open.
  */
 type Place = { isNegated: boolean; isBelowNot: boolean; any: { scope: Scope } | null };
+
 /** Who meets the definition and may be a member; the others have no row. `pers` is filled. */
 function standing(
   outer: Statement,

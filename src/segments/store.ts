@@ -92,7 +92,7 @@ export async function updateSegment(
   await trx('segments').where({ id }).update(change);
 }
 
-/** Of addresses, where anything may stand: PostgreSQL's text refuses a NUL. */
+/** Keys come from addresses, where anything may stand: a NUL, which PostgreSQL refuses, must be a key that nobody has. */
 const isKey = (key: string) => /^[a-z0-9][a-z0-9_-]*$/.test(key);
 
 export async function readSegment(db: Knex, key: string): Promise<SegmentRow | undefined> {

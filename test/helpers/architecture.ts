@@ -16,7 +16,7 @@ const rows: string[][] = [
   ['behaviour'],
   ['oidc', 'profiles'],
   ['login', 'segments'],
-  ['account', 'activation', 'loyalty', 'insights', 'wechat-push'],
+  ['account', 'wechat-push'],
   ['admin', 'api'],
   ['sandbox'],
   ['app', 'routers', 'main', 'cli', 'lifecycle', 'start-faults'],
