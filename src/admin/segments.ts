@@ -4,15 +4,7 @@ import { AppError, fail } from '../errors.ts';
 import { countSetAside } from '../segments/aside-store.ts';
 import { changesOf, explainMembership, type Member, membersOf, sizesOf } from '../segments/membership.ts';
 import { standingSubs } from '../segments/people.ts';
-import {
-  archiveSegment,
-  changeList,
-  pauseSegment,
-  resumeSegment,
-  type SegmentDetail,
-  segmentDetail,
-  segmentTrends,
-} from '../segments/segment.ts';
+import { changeList, type SegmentDetail, segmentDetail, segmentTrends, statusChanges } from '../segments/segment.ts';
 import { templates } from '../segments/templates.ts';
 import { currentSubject } from '../subjects/subjects.ts';
 import type { AdminRequest, AdminRoute } from './console.ts';
@@ -151,8 +143,6 @@ async function explanation(deps: AdminDependencies, request: AdminRequest, { row
   };
 }
 
-const changeOf = { active: resumeSegment, paused: pauseSegment, archived: archiveSegment };
-
 async function setStatus(deps: AdminDependencies, request: AdminRequest): Promise<void> {
   const { params, form, actor, go, ctx, show, t } = request;
   const key = params.key ?? '';
@@ -160,7 +150,7 @@ async function setStatus(deps: AdminDependencies, request: AdminRequest): Promis
   if (!status) throw fail('bad_request');
   try {
     await deps.db.transaction(async (trx) => {
-      await changeOf[status](trx, segmentServices(deps, request), key);
+      await statusChanges[status](trx, segmentServices(deps, request), key);
       await recordAudit(trx, { ...actor, action: `segment.${status}`, details: { segment: key } });
     });
   } catch (error) {

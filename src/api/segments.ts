@@ -5,15 +5,13 @@ import { type AuditEntry, recordAudit } from '../audit/audit.ts';
 import { changesOf, membersOf, sizesOf } from '../segments/membership.ts';
 import { previewSegment } from '../segments/preview.ts';
 import {
-  archiveSegment,
   changeList,
   createList,
   createSegment,
   editSegment,
-  pauseSegment,
-  resumeSegment,
   segmentDetail,
   segmentPage,
+  statusChanges,
 } from '../segments/segment.ts';
 import { templates } from '../segments/templates.ts';
 import { idempotencyHeaders, type Write, writeOnce } from './idempotency.ts';
@@ -212,9 +210,8 @@ export const segmentRoutes = [
     errors: ['conflict', 'idempotency_key_reused'],
     handle(services, request) {
       const { status } = request.body;
-      const change = { active: resumeSegment, paused: pauseSegment, archived: archiveSegment }[status];
       return writeTo(services, request, 'setSegmentStatus', async (trx, segment) => {
-        await change(trx, services, segment);
+        await statusChanges[status](trx, services, segment);
         return { action: `segment.${status}`, answer: await shown({ db: trx }, segment) };
       });
     },

@@ -188,6 +188,9 @@ export async function changeList(
   return { added, removed };
 }
 
+/** How a segment becomes one of these. */
+export const statusChanges = { active: resumeSegment, paused: pauseSegment, archived: archiveSegment };
+
 export type SegmentItem = Omit<SegmentRow, 'id' | 'live_build_id'> & { size: number };
 
 export async function segmentPage(

@@ -3,6 +3,7 @@ import type { BehaviourEvent } from '../../src/behaviour/language.ts';
 import type { Segment } from '../../src/segments/definition.ts';
 import { type CompiledSegment, compileSegment } from '../../src/segments/evaluate.ts';
 import type { Person } from '../../src/segments/person.ts';
+import { templates } from '../../src/segments/templates.ts';
 
 export const day = 86_400_000;
 export const hour = 3_600_000;
@@ -50,6 +51,13 @@ export function personWith(done: BehaviourEvent[], more: Partial<Person> = {}): 
 
 export function segment(where: Segment['where'], more: Partial<Segment> = {}): Segment {
   return { version: 1, key: 'one', name: 'One', purpose: 'marketing', tz: 'Asia/Shanghai', where, ...more };
+}
+
+/** What one of the segments to start from asks. */
+export function template(key: string): Segment['where'] {
+  const found = templates.find(({ definition }) => definition.key === key);
+  if (!found) throw new Error(`there is no template ${key}`);
+  return found.definition.where;
 }
 
 export function compiled(where: Segment['where'], more: Partial<Segment> = {}, others: CompiledSegment[] = []) {

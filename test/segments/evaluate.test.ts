@@ -3,24 +3,12 @@ import { describe, expect, test } from 'vitest';
 import type { Node } from '../../src/segments/definition.ts';
 import { createEvaluation } from '../../src/segments/evaluate.ts';
 import { isTouchedBy, needsOf } from '../../src/segments/needs.ts';
-import { compiled, day, did, now, personWith } from '../helpers/behaviour.ts';
+import { compiled, day, did, now, personWith, template } from '../helpers/behaviour.ts';
 
 const alone = { segmentOf: () => undefined };
 
-describe('the two segments of the mission', () => {
-  const highIntent = compiled({
-    per: 'product_id',
-    all: [
-      {
-        event: 'product_viewed',
-        channel: 'website',
-        where: [{ property: 'price', op: 'gte', value: 5000 }],
-        count: { gte: 3 },
-        within: '30d',
-      },
-      { not: { event: 'order_paid' } },
-    ],
-  });
+describe('two of the templates', () => {
+  const highIntent = compiled(template('web-high-intent-not-bought'));
   const viewed = (product_id: unknown, ago: number, price: unknown = 5000) =>
     did('product_viewed', ago, { product_id, price });
 
@@ -49,13 +37,7 @@ describe('the two segments of the mission', () => {
   });
 
   test('repeat buyer: a refunded order does not count, and the second order keeps the member for 180 days', () => {
-    const repeat = compiled({
-      event: 'order_paid',
-      channel: 'miniprogram',
-      unless: { event: 'order_refunded', same: 'order_id' },
-      distinct: { of: 'order_id', gte: 2 },
-      within: '180d',
-    });
+    const repeat = compiled(template('miniprogram-repeat-buyer'));
     const paid = (order_id: number, ago: number) => did('order_paid', ago, { order_id }, { channel: 'miniprogram' });
     const orders = [paid(1, 100), paid(2, 50), paid(2, 49)];
     expect(repeat.evaluate(personWith(orders), now)).toEqual({ isMember: true, dueAt: now + 80 * day, matched: null });

@@ -3,14 +3,14 @@ import type { BehaviourEvent } from '../../src/behaviour/language.ts';
 import type { Node } from '../../src/segments/definition.ts';
 import { compileToSql, previewSql } from '../../src/segments/sql.ts';
 import { fillBuilt } from '../../src/segments/state-store.ts';
-import { day, did, now, segment } from '../helpers/behaviour.ts';
+import { day, did, now, segment, template } from '../helpers/behaviour.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { asking, type Put, putEvents } from '../helpers/population.ts';
 
 const { db } = await testDatabase();
 const { people, peopleWho } = asking(db);
 
-describe('the two segments of the mission', () => {
+describe('two of the templates', () => {
   test('high intent, not bought: names the products', async () => {
     const viewed = (product_id: unknown, ago: number, price: unknown = 5000) =>
       did('product_viewed', ago, { product_id, price });
@@ -20,20 +20,9 @@ describe('the two segments of the mission', () => {
       cheap: [viewed(7, 3), viewed(7, 2), viewed(7, 1, '4999.99')],
       late: [viewed(7, 30), viewed(7, 2), viewed(7, 1)],
     });
-    const where: Node = {
-      per: 'product_id',
-      all: [
-        {
-          event: 'product_viewed',
-          channel: 'website',
-          where: [{ property: 'price', op: 'gte', value: 5000 }],
-          count: { gte: 3 },
-          within: '30d',
-        },
-        { not: { event: 'order_paid' } },
-      ],
-    };
-    expect(await rows(where)).toEqual({ keen: { is_member: true, matched: { product_id: [7, '8'] }, due: 1 } });
+    expect(await rows(template('web-high-intent-not-bought'))).toEqual({
+      keen: { is_member: true, matched: { product_id: [7, '8'] }, due: 1 },
+    });
   });
 
   test('repeat buyer: a refunded order does not count', async () => {
@@ -45,14 +34,7 @@ describe('the two segments of the mission', () => {
       once: [paid(1, 100), paid(1, 50)],
       again: [paid(1, 100), refunded(1, 99), paid(1, 98), paid(2, 10)],
     });
-    const where: Node = {
-      event: 'order_paid',
-      channel: 'miniprogram',
-      unless: { event: 'order_refunded', same: 'order_id' },
-      distinct: { of: 'order_id', gte: 2 },
-      within: '180d',
-    };
-    expect(await rows(where)).toEqual({
+    expect(await rows(template('miniprogram-repeat-buyer'))).toEqual({
       repeats: { is_member: true, matched: null, due: 80 },
       again: { is_member: true, matched: null, due: 82 },
     });

@@ -59,8 +59,6 @@ function createPlatform(given) {
     on(name, listener) {
       if (has(name)) host[name](listener);
     },
-    launchOptions: () =>
-      has('getLaunchOptionsSync') ? attempt(() => host.getLaunchOptionsSync(), undefined) : undefined,
     /** { version, env } of the mini-program; a version under development has no number. */
     application() {
       const info = has('getAccountInfoSync') ? attempt(() => host.getAccountInfoSync(), undefined) : undefined;
