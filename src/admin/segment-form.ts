@@ -1,16 +1,13 @@
 /**
- * The builder's form: a draft written as fields and read back from what was posted, what its buttons do to it, and which fields each node
- * shows. A node's fields are named by where it stands: `n` is the whole, `n.0` its first part, `n.0:event` a field of that.
+ * The builder's form: a draft read from what was posted, what its buttons do to it, and the draft as fields with their faults. A node's
+ * fields are named by where it stands: `n` is the whole, `n.0` its first part, `n.0:event` a field of that.
  */
 import type { Fault } from '../behaviour/faults.ts';
-import { aggregates, calendarUnits, comparisons, conditionOps } from '../behaviour/language.ts';
-import { purposes } from '../consent/consent.ts';
-import { trusts } from '../events/trust.ts';
-import { traitOps } from '../segments/definition.ts';
+import { aggregates } from '../behaviour/language.ts';
 import type { Fields } from './console.ts';
+import { type Control, controls, foldable, units } from './segment-controls.ts';
 import { type Draft, type DraftKind, emptyDraft, nodeKinds, partKinds } from './segment-draft.ts';
 
-export const units: readonly string[] = ['m', 'h', 'd', 'w'];
 const kinds: readonly string[] = [...nodeKinds, ...partKinds];
 /** Deeper than any definition may be, so that the parser is who says so; and no deeper, whatever is posted (threat E4). */
 const deepest = 16;
@@ -63,123 +60,6 @@ function at(node: Draft, [next, ...way]: number[], change: (node: Draft) => Draf
   if (next === undefined) return change(node);
   return { ...node, parts: node.parts.map((part, index) => (index === next ? at(part, way, change) : part)) };
 }
-
-export type Control = {
-  name: string;
-  type: 'text' | 'number' | 'select' | 'area' | 'length';
-  /** Of a select: values; `words` is where their words are in the locale files. */
-  options?: readonly string[];
-  words?: string;
-  /** What is known, to choose from while typing. */
-  list?: 'events' | 'properties' | 'traits' | 'segments' | 'anniversaries';
-  /** Other fields come and go with its value. */
-  shapes?: true;
-};
-
-const select = (name: string, options: readonly string[], more: Partial<Control> = {}): Control => ({
-  name,
-  type: 'select',
-  options,
-  words: `admin.builder.${name}`,
-  ...more,
-});
-const text = (name: string, list?: Control['list']): Control => ({ name, type: 'text', ...(list && { list }) });
-/** A length of time: a number and its unit. */
-const length = (name: string): Control => ({ name, type: 'length' });
-
-const channels = ['', 'website', 'miniprogram', 'official_account', 'app', 'store', 'wecom', 'server'];
-const match = [text('event', 'events'), select('channel', channels, { words: 'admin.channel' })];
-const rarer = [
-  select('trust', ['', ...trusts], { words: 'admin.trust' }),
-  text('unless_event', 'events'),
-  text('unless_same', 'properties'),
-];
-const formOps = conditionOps.flatMap((op) => (op === 'exists' ? ['exists', 'missing'] : [op]));
-const identities = ['phone', 'email', 'wechat_openid', 'wechat_unionid', 'oidc', 'member_no'];
-
-/** @param values undefined: every field that such a node may have */
-function controls(kind: DraftKind, values: Draft['values'] | undefined): Control[] {
-  const when = (isShown: boolean, ...shown: Control[]) => (values === undefined || isShown ? shown : []);
-  const { window = '', aggregate = '', op = '' } = values ?? {};
-  const windows = [
-    select('window', ['', 'within', 'calendar', 'between', 'range'], { shapes: true }),
-    ...when(window === 'within', length('within')),
-    ...when(window === 'between', length('from'), length('to')),
-    ...when(window === 'calendar', select('unit', calendarUnits), text('offset')),
-    ...when(window === 'range', text('after'), text('before')),
-  ];
-  const isCompared = aggregate !== '' && aggregate !== 'first' && aggregate !== 'last';
-  const hasPath = isCompared && aggregate !== 'count' && aggregate !== 'days';
-  const isOpen = op !== 'exists' && op !== 'missing';
-  switch (kind) {
-    case 'event':
-      return [
-        ...match,
-        select('aggregate', ['', ...aggregates], { shapes: true }),
-        ...when(hasPath, text('of', 'properties')),
-        ...when(isCompared, select('op', comparisons, { words: 'admin.builder.compare' }), text('value')),
-        ...when(isCompared, select('op2', ['', ...comparisons], { words: 'admin.builder.compare', shapes: true })),
-        ...when(isCompared && Boolean(values?.op2), text('value2')),
-        ...when(aggregate === 'sum', text('minus_event', 'events'), text('minus_of', 'properties')),
-        ...windows,
-        ...rarer,
-      ];
-    case 'sequence':
-      return [length('in'), text('same', 'properties'), ...windows];
-    case 'step':
-      return [...match, ...rarer];
-    case 'no':
-      return [...match, length('for'), ...rarer];
-    case 'where':
-    case 'item':
-      return [
-        text('property', 'properties'),
-        select('op', formOps, { words: 'admin.builder.operator', shapes: true }),
-        ...when(isOpen, text('value')),
-      ];
-    case 'trait': {
-      const ops = traitOps.flatMap((one) => (one === 'exists' ? ['exists', 'missing'] : [one]));
-      return [
-        text('trait', 'traits'),
-        select('op', ops, { words: 'admin.builder.operator', shapes: true }),
-        ...when(isOpen, comparedWith(op)),
-      ];
-    }
-    case 'per':
-      return [text('per', 'properties')];
-    case 'tag':
-      return [text('tag')];
-    case 'segment':
-      return [text('segment', 'segments')];
-    case 'consent':
-      return [select('consent', ['service', ...Object.keys(purposes)], { words: 'admin.purpose' })];
-    case 'identity':
-      return [select('identity', identities, { words: 'admin.kind' }), text('issuer')];
-    case 'sample':
-      return [{ name: 'percent', type: 'number' }, text('salt')];
-    case 'json':
-      return [{ name: 'json', type: 'area' }];
-    default:
-      return [];
-  }
-}
-
-function comparedWith(op: string): Control {
-  if (op === 'in_last' || op === 'in_next') return length('value');
-  return text('value', op === 'anniversary_in' ? 'anniversaries' : undefined);
-}
-
-/** Fields of a node that most leave empty, behind a fold. */
-const foldable = new Set([
-  'trust',
-  'unless_event',
-  'unless_same',
-  'minus_event',
-  'minus_of',
-  'op2',
-  'value2',
-  'issuer',
-]);
 
 export type ShownControl = Control & {
   id: string;
