@@ -247,7 +247,12 @@ export function isLockTimeout(error: unknown): boolean {
   return error instanceof Error && (error as { code?: string }).code === '55P03';
 }
 
-/** True when a statement took longer than its statement_timeout. */
+/** Of each statement from here to the end of the transaction. What takes longer fails (isTimedOut). */
+export async function limitTime(trx: Knex, milliseconds: number): Promise<void> {
+  await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(milliseconds)]);
+}
+
+/** True when a statement took longer than limitTime allows. */
 export function isTimedOut(error: unknown): boolean {
   return error instanceof Error && (error as { code?: string }).code === '57014';
 }

@@ -1,5 +1,5 @@
 /** How often each event came in the last seven days, for the page of the catalogue. */
-import { type Database, isTimedOut } from '../database.ts';
+import { type Database, isTimedOut, limitTime } from '../database.ts';
 
 /** A company with very many events is told no number rather than kept waiting. */
 const timeoutMs = 3_000;
@@ -8,7 +8,7 @@ const timeoutMs = 3_000;
 export async function weeklyCounts(db: Database): Promise<Map<string, number> | undefined> {
   try {
     return await db.transaction(async (trx) => {
-      await trx.raw(`set local statement_timeout = ${timeoutMs}`);
+      await limitTime(trx, timeoutMs);
       const { rows } = await trx.raw(
         `select event, count(*) as n from recorded_events where received_at > now() - interval '7 days' group by event`,
       );

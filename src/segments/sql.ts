@@ -8,6 +8,7 @@ import { firstValues } from '../behaviour/sql/per.ts';
 import { allOf, negatedUnit, type Term, togetherUnit, type Unit } from '../behaviour/sql/relations.ts';
 import { createStatement, never, type Relation, type Scope, type Statement } from '../behaviour/sql/statement.ts';
 import { behaviourTerm } from '../behaviour/sql.ts';
+import { limitTime } from '../database.ts';
 import type { ComputedTrait } from '../profiles/trait.ts';
 import type { HasNode, Node, Segment, TraitNode } from './definition.ts';
 import type { Membership } from './evaluate.ts';
@@ -73,7 +74,7 @@ export async function answerFor(
   { only, timeout, ...options }: SqlOptions & { only: string; timeout: number },
 ): Promise<Membership> {
   const { sql, bindings } = compileToSql(segment, { ...options, only });
-  await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);
+  await limitTime(trx, timeout);
   const { rows } = await trx.raw(`select * from (${sql}) answers where subject_id = :only::uuid`, {
     ...bindings,
     only,
@@ -91,7 +92,7 @@ export async function previewSql(
 ): Promise<{ count: number; sample: { subject_id: string; matched: Record<string, Scalar[]> | null }[] }> {
   return db.transaction(
     async (trx) => {
-      await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);
+      await limitTime(trx, timeout);
       const { rows } = await trx.raw(
         `select subject_id, matched, count(*) over ()::int as count from (${sql}) answers where is_member
           order by subject_id desc limit :sample`,

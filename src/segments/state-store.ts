@@ -1,6 +1,7 @@
 /** Tables segment_states, segment_built, segment_changes, segment_sizes: who is in, who came and went, how many. */
 import type { Knex } from 'knex';
 import type { Scalar } from '../behaviour/language.ts';
+import { limitTime } from '../database.ts';
 import type { CompiledSql } from './sql.ts';
 
 export type Matched = Record<string, Scalar[]>;
@@ -122,7 +123,7 @@ export async function fillBuilt(
   timeoutMs = hourMs,
 ): Promise<void> {
   await db.transaction(async (trx) => {
-    await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeoutMs)]);
+    await limitTime(trx, timeoutMs);
     await trx.raw(
       `insert into segment_built (build_id, subject_id, is_member, matched, due_at)
        select :build_id::int, subject_id, is_member, matched, due_at from (${sql}) answers`,

@@ -1,5 +1,6 @@
 /** Values worked out of what everybody did: computed.ts as SQL. */
 import type { Knex } from 'knex';
+import { limitTime } from '../../database.ts';
 import { leastNumber, mostNumber, type ValueQuestion } from '../computed.ts';
 import type { ComputedNode, Match, RatioNode, Scalar, ValueNode } from '../language.ts';
 import { usualTimeZone } from '../parse-window.ts';
@@ -33,7 +34,7 @@ export async function valueFor(
   const scope = { keys: [], among: { part: q.part(`select ${only} as subject_id`), keys: [] } };
   const statement = q.finish(`select value from (${sql(q, scope)}) v where subject_id = ${only}`);
   return db.transaction(async (trx) => {
-    await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(timeout)]);
+    await limitTime(trx, timeout);
     const { rows } = await trx.raw(statement.sql, statement.bindings as never);
     return rows.length ? rows[0].value : question.onNothing;
   });
