@@ -16,9 +16,10 @@ export async function up(knex: Knex): Promise<void> {
     comment on column event_contexts.used_on is 'The first day of the last month whose events refer to it: it goes with the partition of that month.';
 
     create function id_key(id text) returns uuid language sql immutable parallel safe as $$
-      select case when id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then id::uuid else md5(id)::uuid end
+      select case when id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-e][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then id::uuid
+                  else overlay(md5(id) placing 'f' from 13)::uuid end
     $$;
-    comment on function id_key is 'By what message ids and anonymous ids are stored and found: a UUID is itself, any other text its MD5. Whoever makes two with the same one suppresses or mixes events of their own.';
+    comment on function id_key is 'By what message ids and anonymous ids are stored and found: a UUID is itself, any other text its MD5 with the version 15, which no UUID has that is itself. Whoever makes two texts with one MD5 suppresses or mixes events of their own.';
 
     create temporary table former_events as select * from events;
     drop table events cascade;

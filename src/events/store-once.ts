@@ -1,10 +1,10 @@
 /**
  * The durable write. Events of requests that are served at the same time, whoever sent them, are stored together and answered after
- * one commit; a request whose rows the database does not take is tried alone and answers for itself.
+ * one commit; a request whose rows the database does not take is tried alone and answers for itself, and its other events are stored.
  */
 import type { Knex } from 'knex';
 import type pg from 'pg';
-import { batched } from '../database.ts';
+import { batched, isAboutRows } from '../database.ts';
 import { copyActivity } from './activity.ts';
 import { ask } from './ask.ts';
 import { keepUsed } from './bind.ts';
@@ -17,20 +17,46 @@ import { withoutWithdrawn } from './withdrawn.ts';
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
 export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
   async (db, asked: EventRow[][]) => {
-    const stored = await storePersistently(db, firstOfEach(asked.flat()));
+    const rows = firstOfEach(asked.flat());
+    const stored = await (asked.length > 1 ? storePersistently(db, rows) : storeTheOthers(db, rows));
     return asked.map((rows) => rows.reduce((n, row) => (stored.has(row) ? n + 1 : n), 0));
   },
   { weigh: (rows) => rows.length, most: 500, enough: 250 },
 );
 
-/** Of each message id of each source. */
+/** Of each message id of each source, by what the index holds: two texts of one MD5 must not end all that is stored with them (threat F5). */
 function firstOfEach(rows: EventRow[]): EventRow[] {
-  const ids = new Map<number, Set<string>>();
+  const keys = new Map<number, Set<string>>();
   return rows.filter(({ source_id, message_id }) => {
-    const known = ids.get(source_id) ?? new Set();
-    ids.set(source_id, known);
-    return known.size < known.add(message_id).size;
+    const known = keys.get(source_id) ?? new Set();
+    keys.set(source_id, known);
+    return known.size < known.add(idKey(message_id)).size;
   });
+}
+
+/** A sender who found out what the database refuses has each of its parts tried again: not for long. */
+const mostRefused = 20;
+
+/**
+ * Of one request. An event that the database does not take for a reason that we did not foresee takes nobody with it: the request fails
+ * when the others are stored, and is harmless to repeat.
+ */
+async function storeTheOthers(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
+  const stored = new Set<EventRow>();
+  const refused: unknown[] = [];
+  const store = async (part: EventRow[]): Promise<void> => {
+    try {
+      for (const row of await storePersistently(db, part)) stored.add(row);
+    } catch (error) {
+      if (!isAboutRows(error) || db.isTransaction || refused.length >= mostRefused) throw error;
+      const half = Math.ceil(part.length / 2);
+      if (part.length === 1) refused.push(error);
+      else for (const one of [part.slice(0, half), part.slice(half)]) await store(one);
+    }
+  };
+  await store(rows);
+  if (refused.length) throw refused[0];
+  return stored;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Whose an anonymous id is, and when. */
+import { hash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { bindAnonymous, endBindings } from '../../src/events/bind.ts';
 import { timeline } from '../../src/events/timeline.ts';
@@ -72,6 +73,18 @@ describe('a bound anonymous id', () => {
       await bindAnonymous(db, { anonymous_id: phone, subject_id: sub, method: 'token' });
       expect(await seenBy(sub)).toEqual(expected);
     }
+  });
+
+  it('F3: looks back for nobody who writes as a UUID what its id is found by', async () => {
+    const [lily, thief, phone] = [await person(), await person(), device()];
+    await did(phone, 'before the sign-in');
+    await bindAnonymous(db, { anonymous_id: phone, subject_id: lily, method: 'token' });
+    const [{ anonymous_key }] = await eventRows(db, { anonymous_id: phone });
+    const asUuid = (md5: string) => md5.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    for (const anonymous_id of [anonymous_key, asUuid(hash('md5', phone, 'hex'))])
+      await bindAnonymous(db, { anonymous_id, subject_id: thief, method: 'token' });
+    expect(await seenBy(thief)).toEqual([]);
+    expect(await seenBy(lily)).toEqual(['before the sign-in bound']);
   });
 
   it('gives up an event that happened before the binding and arrives after it by the same rule', async () => {

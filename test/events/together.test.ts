@@ -1,4 +1,5 @@
 /** What is sent at the same time is stored together, and each request answers for itself. */
+import { hash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { testDatabase } from '../helpers/database.ts';
 import { addSubject, basic, clientKey, eventsApp, openKey, seedKeys, serverKey } from './harness.ts';
@@ -24,12 +25,12 @@ describe('single events of many requests and sources', () => {
     // Keys and catalogue are known by then.
     for (const key of keys) await send('warm', key);
     const trx = await db.transaction();
-    // The table is locked until all have come and the first are waiting for it.
+    // The table is locked until all have come and the first group is waiting for it.
     await trx.raw('lock table events in exclusive mode');
     const before = app.arrived();
     const sending = Array.from({ length: 120 }, (_, n) => send('many', keys[n % 3]));
     const waiting = `select count(*) as n from pg_locks where not granted and relation = 'events'::regclass`;
-    while ((await trx.raw(waiting)).rows[0].n < 2 || app.arrived() - before < 120);
+    while ((await trx.raw(waiting)).rows[0].n < 1 || app.arrived() - before < 120);
     await trx.rollback();
     const answers = await Promise.all(sending);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -52,6 +53,36 @@ describe('single events of many requests and sources', () => {
     const answers = await Promise.all(sent.map((event, n) => send(event, keys[n % 3])));
     expect(answers.map(({ status }) => status)).toEqual(sent.map((event) => (event === 'poison' ? 500 : 200)));
     expect((await commitsOf('neighbour')).n).toBe(36);
+  });
+});
+
+describe('F5: events of one batch', () => {
+  const batch = (events: Record<string, unknown>[], key = clientKey) =>
+    app.send('/v1/batch', { batch: events.map((event) => ({ type: 'track', ...event })) }, basic(key));
+
+  it('whose message ids are a text and its MD5 as a UUID are two, and end nobody’s batch', async () => {
+    const asUuid = (md5: string) => md5.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    const md5 = hash('md5', 'bar', 'hex');
+    const ids = ['bar', asUuid(md5), asUuid(`${md5.slice(0, 12)}f${md5.slice(13)}`), 'innocent'];
+    const answer = await batch(ids.map((messageId) => ({ ...track('colliding'), messageId })));
+    expect(answer).toMatchObject({ status: 200, body: { rejected: [] } });
+    const rows = await db('recorded_events').where({ event: 'colliding' }).select('message_id');
+    expect(rows.map(({ message_id }) => message_id).sort()).toEqual(ids.sort());
+  });
+
+  it('whose message ids are two texts of one MD5 are one, and end nobody’s batch', async () => {
+    const ids = ['A', 'E'].map(
+      (letter) => `TEXTCOLLBYfGiJUETHQ4h${letter}cKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak`,
+    );
+    expect(new Set(ids.map((id) => hash('md5', id))).size).toBe(1);
+    await batch([...ids, 'neighbour'].map((messageId) => ({ ...track('twin'), messageId })));
+    expect((await db('recorded_events').where({ event: 'twin' })).length).toBe(2);
+  });
+
+  it('do not fall with one that the database refuses: the others are stored, and are stored once when all come again', async () => {
+    const sent = Array.from({ length: 30 }, (_, n) => track(n === 17 ? 'poison' : 'of one batch'));
+    for (let time = 0; time < 2; time++) expect((await batch(sent)).status).toBe(500);
+    expect((await commitsOf('of one batch')).n).toBe(29);
   });
 });
 
