@@ -9,6 +9,7 @@ import { CopiedRows, type Copy } from './copy.ts';
 import type { IdentityKey } from './people.ts';
 import { storableJson, storableText } from './storable.ts';
 import type { Trust } from './trust.ts';
+import { leftOfPurposes } from './withdrawn.ts';
 
 /** The fields are the columns of recorded_events. */
 export type EventRow = {
@@ -105,9 +106,12 @@ export function idKey(id: string): string {
   return `${md5.slice(0, 12)}f${md5.slice(13)}`;
 }
 
-/** Part of a statement: gives events that have none the subject_id of the row of `from` that has their source_id, message_id and received_at. */
+/**
+ * Part of a statement: gives events that have none the subject_id of the row of `from` that has their source_id, message_id and received_at,
+ * without the purposes that this person had taken back.
+ */
 export const giveSubject = (from: string) => `
-      update events e set subject_id = f.subject_id from ${from} f
+      update events e set subject_id = f.subject_id, (purposes, context) = (${leftOfPurposes('f.subject_id')}) from ${from} f
        where e.message_key = id_key(f.message_id) and e.source_id = f.source_id and e.received_at = f.received_at
          and e.subject_id is null
       returning e.subject_id, e.channel, e.event, e.counts, e."timestamp"`;

@@ -17,6 +17,15 @@ export const withdrawnSql = `withdrawn as (
       cross join lateral (select * from withdrawn_purposes where requested_id = p.subject_id offset 0) w
   )`;
 
+/** Part of a statement: the same of an event `e` that lies on the disk, as its purposes and its context. @param sub an expression */
+export const leftOfPurposes = (sub: string) => `
+      select case when lost is null then e.purposes else nullif(array_to_string(kept, ' '), 'service') end,
+             case when lost is null then e.context else coalesce(e.context, '{}') || jsonb_build_object('consents_withdrawn', lost) end
+        from (select array_agg(p.name order by p.n) filter (where w.purpose is not null) as lost,
+                     array_agg(p.name order by p.n) filter (where w.purpose is null) as kept
+                from unnest(string_to_array(e.purposes, ' ')) with ordinality as p (name, n)
+                left join withdrawn_purposes w on w.requested_id = ${sub} and w.purpose = p.name and w.at <= e."timestamp") p`;
+
 export function withoutWithdrawn(row: StoredRow, withdrawn: string[]): StoredRow {
   if (!withdrawn.length) return row;
   const lost = row.consents.filter((purpose) => withdrawn.includes(purpose));

@@ -1,6 +1,8 @@
 /** Under which purposes an event was collected: its own word, else what the key declares, less what the person took back. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { bindAnonymous } from '../../src/events/bind.ts';
+import { claimHeldEvents } from '../../src/events/jobs.ts';
+import { keyOf } from '../../src/subjects/identity-key.ts';
 import { type Send, serveApi } from '../api/http.ts';
 import { testDatabase } from '../helpers/database.ts';
 import {
@@ -12,6 +14,7 @@ import {
   clientKey,
   eventRows,
   eventsApp,
+  log,
   movableClock,
   openKey,
   seal,
@@ -222,6 +225,36 @@ describe('F16: a person who took a purpose back', () => {
     });
     later(1_000);
     expect((await sendEvent({ userId: absorbed, ...both }, basic(serverKey))).consents).toContain('marketing');
+  });
+
+  it('gets nothing for it either that was held until they appeared', async () => {
+    const [found, external_id] = [await addSubject(db), '+8613900139077'];
+    later(1_000);
+    await withdraw(found);
+    later(1_000);
+    const held = (consent: object) => ({
+      event: 'order_paid',
+      context: { ...consent, externalIds: [{ id: external_id, type: 'phone' }] },
+    });
+    const messageIds = [fresh(), fresh(), fresh()];
+    const before = new Date(clock.now().getTime() - 60_000).toISOString();
+    const batch = [held(both.context), held(agreed('marketing').context), { ...held(both.context), timestamp: before }];
+    const sent = batch.map((event, n) => ({ type: 'track', messageId: messageIds[n], ...event }));
+    expect((await app.send('/v1/batch', { batch: sent }, basic(serverKey))).body.rejected).toEqual([]);
+    await db('identities').insert({
+      ...keyOf(seal, { kind: 'phone', issuer: '', external_id }),
+      subject_id: found,
+      verified_at: db.fn.now(),
+      last_used_at: db.fn.now(),
+    });
+    expect(await claimHeldEvents({ db, log }, found)).toBe(3);
+    const rows = await Promise.all(messageIds.map((message_id) => eventRows(db, { message_id })));
+    const marked = { consent_source: 'event', consents_withdrawn: ['marketing'] };
+    expect(rows.flat()).toMatchObject([
+      { subject_id: found, consents: ['service', 'profiling'], context: marked },
+      { subject_id: found, consents: ['service'], context: marked },
+      { subject_id: found, consents: ['service', 'profiling', 'marketing'] },
+    ]);
   });
 
   it('is not counted for a purpose that the key declares either', async () => {
