@@ -42,7 +42,7 @@ export type Door = {
   readBody(ctx: Context): Promise<Buffer>;
   /**
    * Opens the batch when its turn has come, so that what waits is no larger than it was sent. `size` is that of the text inside, in
-   * bytes or characters: a small body that unpacks to much takes the room of much (threat F7). Returns once what was accepted is durable.
+   * bytes: a small body that unpacks to much takes the room of much (threat F7). Returns once what was accepted is durable.
    * @throws too_many_requests | origin_not_allowed | payload_too_large (too many events), and what `open` throws
    */
   take(ctx: Context, size: number, open: () => Opened | Promise<Opened>): Promise<RejectedEvent[]>;

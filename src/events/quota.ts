@@ -26,9 +26,16 @@ export function weightOf(
   return kind === 'server' ? events : Math.max(events, Math.ceil(bytes / bytesOfOne));
 }
 
+/** Of its app's quota may one person's token use in a minute: none takes it from everybody else. A public key is shared by all who load the page. */
+const shareOfPerson = 1 / 10;
+/** So many people's use is remembered of a minute; then that of the first is forgotten. */
+const mostPeople = 100_000;
+
+type Source = { source_id: number; events_per_minute: number; sub?: string | undefined };
+
 export type Quota = {
-  /** @throws too_many_requests with the seconds until the next minute */
-  spend(source: { source_id: number; events_per_minute: number }, events: number): Promise<void>;
+  /** @param source with the person whose token it is, if it is one's. @throws too_many_requests with the seconds until the next minute */
+  spend(source: Source, events: number): Promise<void>;
 };
 
 /** `left` may go below zero: a batch is taken whole, and the next part pays for it. */
@@ -50,8 +57,10 @@ export function createQuota({ db, clock }: { db: Database; clock: Clock }): Quot
     parts.set(source_id, part);
     return part;
   };
+  const spendOfPerson = createShares(clock);
   return {
-    async spend({ source_id, events_per_minute: limit }, events) {
+    async spend({ source_id, events_per_minute: limit, sub }, events) {
+      if (sub !== undefined) spendOfPerson(`${source_id} ${sub}`, Math.ceil(limit * shareOfPerson), events);
       for (;;) {
         const now = clock.now().getTime();
         const kept = parts.get(source_id);
@@ -67,6 +76,26 @@ export function createQuota({ db, clock }: { db: Database; clock: Clock }): Quot
         await question.finally(() => asking.get(source_id) === question && asking.delete(source_id));
       }
     },
+  };
+}
+
+/** Of this process alone: what a person sends goes over few connections, and the source's quota holds over all of them. */
+function createShares(clock: Clock): (person: string, limit: number, events: number) => void {
+  let minute = 0;
+  const used = new Map<string, number>();
+  return (person, limit, events) => {
+    const now = clock.now().getTime();
+    const current = Math.floor(now / minuteMs);
+    if (current !== minute) used.clear();
+    minute = current;
+    const before = used.get(person);
+    if (before !== undefined && before >= limit)
+      throw fail('too_many_requests', { retryAfterSeconds: Math.ceil(((current + 1) * minuteMs - now) / 1000) });
+    if (before === undefined && used.size >= mostPeople) {
+      const [first = ''] = used.keys();
+      used.delete(first);
+    }
+    used.set(person, (before ?? 0) + events);
   };
 }
 

@@ -4,7 +4,7 @@ import { systemClock } from '../../src/clock.ts';
 import { createQuota } from '../../src/events/quota.ts';
 import { createWriteKey } from '../../src/events/write-keys.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { anotherPool, basic, clientKey, eventsApp, seal, seedKeys } from './harness.ts';
+import { addSubject, anotherPool, basic, bearer, clientKey, eventsApp, seal, seedKeys } from './harness.ts';
 
 const { db, url } = await testDatabase();
 await seedKeys(db);
@@ -62,6 +62,22 @@ describe('F17: a source that sends more than its key allows', () => {
     expect(await stored(open.id)).toBe(16);
     expect(await statuses(secret.key, 30_000, 6)).toEqual(Array(6).fill(200));
     expect((await statuses((await key('client')).key, 200, 20)).every((status) => status === 200)).toBe(true);
+    // 90 KB of Chinese in 30,000 characters, by the trackers that pack a text into their own formats.
+    const record = { type: 'track', event: 'seen', distinct_id: 'd', properties: { filler: '汉'.repeat(30_000) } };
+    const data = encodeURIComponent(Buffer.from(JSON.stringify(record)).toString('base64'));
+    const packed: ((key: string) => Promise<{ status: number }>)[] = [
+      (key) => quota.request(`/sa?token=${key}`, { method: 'POST', body: `data=${data}` }),
+      (key) =>
+        quota.send(`/v3/projects/${key}/collect`, [
+          { eventType: 'CUSTOM', eventName: 'seen', deviceId: 'd', attributes: record.properties },
+        ]),
+    ];
+    for (const post of packed) {
+      const of = (await key('client')).key;
+      const found: number[] = [];
+      for (let n = 0; n < 6; n++) found.push((await post(of)).status);
+      expect(found.map((status) => status === 429)).toEqual([false, false, false, false, false, true]);
+    }
   });
 
   it('leaves the others alone', async () => {
@@ -74,6 +90,25 @@ describe('F17: a source that sends more than its key allows', () => {
     const app = await eventsApp(db);
     const answer = await app.send('/v1/track', event(), basic(noisy.key));
     expect(answer.status).toBe(200);
+  });
+
+  it('is one person’s by a tenth at most: their token leaves the rest of the quota to the others of the app', async () => {
+    await startOfMinute();
+    const [greedy, other] = [await addSubject(db), await addSubject(db)];
+    await createWriteKey(
+      { db, seal },
+      { kind: 'client', name: 'Shop', client_ids: ['shop'], events_per_minute: limit },
+    );
+    const app = await eventsApp(anotherPool(url));
+    for (const sub of [greedy, other]) app.tokens.set(sub, { sub, client_id: 'shop', channel: 'website' });
+    const by = (sub: string) =>
+      app.send('/v1/batch', { batch: [event(), event(), event(), event(), event()] }, bearer(sub));
+    const answers = [];
+    for (let n = 0; n < 10; n++) answers.push(await by(greedy));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 429, 429, 429, 429, 429, 429]);
+    expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await by(other)).status).toBe(200);
+    expect(await db('events').where({ subject_id: greedy })).toHaveLength(limit / 10);
   });
 
   it('is counted by a question of the database now and then, not for each event', async () => {

@@ -31,7 +31,7 @@ export function growingioRoutes(door: Door): Router<RequestState> {
 
 /** What cannot be stored is kept aside for the key's owner: sending it again would change nothing. */
 async function take(door: Door, ctx: Context, speaker: Speaker, text: string): Promise<void> {
-  await door.take(ctx, text.length, () => {
+  await door.take(ctx, Buffer.byteLength(text), () => {
     // One more than the door takes is enough for it to say so.
     const items = eventsIn(text)
       .slice(0, mostEvents + 1)

@@ -53,7 +53,7 @@ async function receive(door: Door, ctx: Context, dryRun = false): Promise<Reject
   const speaker = await door.speakerOfKey(query.get('token') || query.get('project'));
   const fields = ctx.method === 'POST' ? new URLSearchParams((await door.readBody(ctx)).toString('utf8')) : query;
   const text = textIn(fields);
-  return door.take(ctx, text.length, () => {
+  return door.take(ctx, Buffer.byteLength(text), () => {
     const items = recordsIn(text).flatMap((record) => eventsOf(record, speaker));
     return { speaker, batch: { items, type: undefined, sentAt: undefined, context: undefined, dryRun } };
   });
