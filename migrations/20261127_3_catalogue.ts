@@ -15,6 +15,9 @@ export async function up(knex: Knex): Promise<void> {
     comment on column event_catalogue.least_trust is 'Null: that of the built-in definition, or of its kind of name.';
     comment on column event_catalogue.properties is 'By name: {type, required?}.';
 
+    create view defined_events as select name from event_catalogue;
+    comment on view defined_events is 'Names that the company says something about, besides those that are built in.';
+
     alter table event_rejections add column path text;
     comment on column event_rejections.path is 'The property that broke its type.';
 

@@ -1,6 +1,7 @@
 /** Which fields a node of a definition has in the builder's form, as far as its other fields ask for them. */
 import { aggregates, calendarUnits, comparisons, conditionOps } from '../behaviour/language.ts';
 import { purposes } from '../consent/consent.ts';
+import { builtinChannels } from '../events/builtin-catalogue.ts';
 import { trusts } from '../events/trust.ts';
 import { traitOps } from '../segments/definition.ts';
 import type { Draft, DraftKind } from './segment-draft.ts';
@@ -31,8 +32,7 @@ const text = (name: string, list?: Control['list']): Control => ({ name, type: '
 /** A length of time: a number and its unit. */
 const length = (name: string): Control => ({ name, type: 'length' });
 
-const channels = ['', 'website', 'miniprogram', 'official_account', 'app', 'store', 'wecom', 'server'];
-const match = [text('event', 'events'), select('channel', channels, { words: 'admin.channel' })];
+const match = [text('event', 'events'), select('channel', ['', ...builtinChannels], { words: 'admin.channel' })];
 const rarer = [
   select('trust', ['', ...trusts], { words: 'admin.trust' }),
   text('unless_event', 'events'),

@@ -11,6 +11,9 @@ export type BuiltinDefinition = {
   aliases: string[];
 };
 
+/** Channels are an open list; these are built in. */
+export const builtinChannels = ['website', 'miniprogram', 'official_account', 'app', 'store', 'wecom', 'server'];
+
 type Types = Record<string, PropertyType>;
 
 const product: Types = {

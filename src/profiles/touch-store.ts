@@ -1,6 +1,7 @@
 /** Table profile_touches: by sub and channel. */
 import type { Knex } from 'knex';
 import type { Activity } from '../events/activity.ts';
+import { builtinChannels } from '../events/builtin-catalogue.ts';
 
 export type Touch = {
   source?: string;
@@ -42,7 +43,7 @@ export async function readSources(trx: Knex, sums: Activity[]): Promise<Between<
   return rows;
 }
 
-/** Of one sub. A channel is what the sender calls it; of one too many nothing is kept (threat F17). */
+/** Of one sub, besides the built-in channels. A channel is what the sender calls it; of one too many nothing is kept (threat F17). */
 const mostChannels = 100;
 
 /** The same touch again moves nothing: `last_at` is when the person came that way. */
@@ -50,18 +51,18 @@ export async function writeTouches(trx: Knex, touches: Between<Touch>[]): Promis
   if (!touches.length) return;
   await trx.raw(
     `with known as (
-       select r.*, k.subject_id is not null as is_known
+       select r.*, k.subject_id is not null or r.channel = any (:channels) as has_place
          from json_to_recordset(:touches::json) as r (subject_id uuid, channel text, first_at timestamptz, first jsonb,
                                                       last_at timestamptz, last jsonb)
          left join profile_touches k using (subject_id, channel)
      ), numbered as (
-       select k.*, row_number() over (partition by subject_id, is_known order by channel)
-              + (select count(*) from profile_touches c where c.subject_id = k.subject_id) as position
+       select k.*, row_number() over (partition by subject_id, has_place order by channel)
+              + (select count(*) from profile_touches c where c.subject_id = k.subject_id and c.channel <> all (:channels)) as position
          from known k
      )
      insert into profile_touches as t (subject_id, channel, first_at, first, last_at, last)
      select subject_id, channel, first_at, first, last_at, last
-       from numbered where is_known or position <= :most
+       from numbered where has_place or position <= :most
       order by subject_id, channel
      on conflict (subject_id, channel) do update
         set first_at = least(t.first_at, excluded.first_at),
@@ -69,6 +70,6 @@ export async function writeTouches(trx: Knex, touches: Between<Touch>[]): Promis
             last_at = case when excluded.last_at > t.last_at and excluded.last <> t.last then excluded.last_at else t.last_at end,
             last = case when excluded.last_at > t.last_at then excluded.last else t.last end
       where excluded.first_at < t.first_at or (excluded.last_at > t.last_at and excluded.last <> t.last)`,
-    { touches: JSON.stringify(touches), most: mostChannels },
+    { touches: JSON.stringify(touches), most: mostChannels, channels: builtinChannels },
   );
 }

@@ -93,16 +93,45 @@ describe('the profile', () => {
       const { channels, events_total } = await profileOf(db, inventive);
       expect(events_total).toBe(603);
       expect(channels.server?.counts.page_viewed).toBe(3);
-      expect(channels['(other)']?.counts).toEqual({ '(other)': 101 });
+      expect(channels['(other)']?.counts).toEqual({ '(other)': 100 });
       await refresh();
     }
-    expect(await db('profile_counts').where({ subject_id: inventive })).toHaveLength(mostCounts + 1);
+    expect(await db('profile_counts').where({ subject_id: inventive })).toHaveLength(mostCounts + 2);
     await send(invented(600));
     await refresh();
-    expect((await profileOf(db, inventive)).channels['(other)']?.counts).toEqual({ '(other)': 401 });
-    expect(await db('profile_counts').where({ subject_id: inventive })).toHaveLength(mostCounts + 1);
-    expect(await db('profile_touches').where({ subject_id: inventive })).toHaveLength(100);
+    expect((await profileOf(db, inventive)).channels['(other)']?.counts).toEqual({ '(other)': 400 });
+    expect(await db('profile_counts').where({ subject_id: inventive })).toHaveLength(mostCounts + 2);
+    // So many channels that somebody called so, and the website.
+    expect(await db('profile_touches').where({ subject_id: inventive })).toHaveLength(101);
     expect((await profileOf(db, plain)).channels.server?.counts).toEqual({ 'invented 1': 1 });
+  });
+
+  it('F17: what a person invents hides nothing that is defined, and no channel that is built in', async () => {
+    const sub = await addSubject(db);
+    await db('event_catalogue').insert({ name: 'test_drive_booked' });
+    app.tokens.set('inventive', { sub, client_id: 'website', channel: 'website' });
+    const invented = Array.from({ length: 1_200 }, (_, n) => ({
+      type: 'track',
+      event: n % 2 ? `invented ${n}` : 'page_viewed',
+      context: { channel: n % 2 ? 'website' : `channel_${n}`, campaign: { source: 's' } },
+    }));
+    expect((await app.send('/v1/batch', { batch: invented }, bearer('inventive'))).status).toBe(200);
+    await refresh();
+    await send([
+      { userId: sub, event: 'order_paid', context: { campaign: { source: 'server' } } },
+      { userId: sub, event: 'test_drive_booked' },
+      { userId: sub, event: 'order_paid', context: { channel: 'tmall' } },
+    ]);
+    // Read before it is kept, and after.
+    for (let round = 0; round < 2; round++) {
+      const { channels } = await profileOf(db, sub);
+      expect(channels.server?.counts).toEqual({ order_paid: 1, test_drive_booked: 1 });
+      // On a channel that is one too many, but by its name.
+      expect(channels['(other)']?.counts.order_paid).toBe(1);
+      await refresh();
+    }
+    const [touch] = await db('profile_touches').where({ subject_id: sub, channel: 'server' });
+    expect(touch.first).toMatchObject({ source: 'server' });
   });
 
   it('keeps what is trusted too little apart', async () => {
