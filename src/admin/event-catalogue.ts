@@ -18,11 +18,10 @@ import type { AdminDependencies } from './dependencies.ts';
 import { titleIn } from './titles.ts';
 
 async function catalogue(deps: AdminDependencies, { query, show, language }: AdminRequest): Promise<void> {
-  const [own, counts] = await Promise.all([readDefinitions(deps.db), weeklyCounts(deps.db)]);
-  const definitions = [...definitionsOf(own).values()];
-  const known = new Set(definitions.map(({ name }) => name));
+  const byName = definitionsOf(await readDefinitions(deps.db));
+  const counts = await weeklyCounts(deps.db, [...byName.keys()]);
   show('admin/event-catalogue', {
-    definitions: definitions
+    definitions: [...byName.values()]
       .map((definition) => ({
         ...definition,
         title: titleIn(definition.title, language) ?? definition.name,
@@ -31,10 +30,7 @@ async function catalogue(deps: AdminDependencies, { query, show, language }: Adm
       }))
       .sort((a, b) => b.n - a.n || (a.name < b.name ? -1 : 1)),
     /** Names that nobody defined, as they came. */
-    others: [...(counts ?? [])]
-      .filter(([name]) => !known.has(name))
-      .sort(([, a], [, b]) => b - a)
-      .slice(0, 50),
+    others: [...(counts ?? [])].filter(([name]) => !byName.has(name)),
     is_counted: counts !== undefined,
     done: query.done === 'saved' || query.done === 'removed' ? query.done : undefined,
   });

@@ -4,6 +4,7 @@ import { builtin } from '../../src/events/builtin-catalogue.ts';
 import { createCatalogue } from '../../src/events/catalogue.ts';
 import { fold } from '../../src/events/definitions.ts';
 import { checksOf, conform, type PropertyType, propertyTypes } from '../../src/events/property-types.ts';
+import { weeklyCounts } from '../../src/events/weekly-counts.ts';
 import { type Send, serveApi } from '../api/http.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { basic, clientKey, eventRows, eventsApp, movableClock, seal, seedKeys } from './harness.ts';
@@ -356,5 +357,22 @@ describe('every type in both modes', () => {
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe('how often each event came this week', () => {
+  it('F17: is told of what is defined, and of the fifty most frequent others, however many names were invented', async () => {
+    const names = Array.from({ length: 60 }, (_, n) => `weekly ${n}`);
+    const batch = ['weekly 59', 'weekly 59', 'appointment_booked', ...names].map((event) => ({
+      type: 'track',
+      event,
+      anonymousId: 'visitor',
+    }));
+    await app.send('/v1/batch', { batch }, basic(clientKey));
+    const counts = await weeklyCounts(db, ['appointment_booked', 'weekly 58', 'never_came']);
+    expect(counts?.get('appointment_booked')).toBe(1);
+    expect(counts?.get('weekly 58')).toBe(1);
+    expect(counts?.get('weekly 59')).toBe(3);
+    expect(counts?.size).toBe(52);
   });
 });
