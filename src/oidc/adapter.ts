@@ -155,7 +155,7 @@ async function destroy({ db }: AdapterDependencies, model: string, id: string): 
   await reach(
     db.transaction(async (trx) => {
       await deleteArtifact(trx, model, id);
-      // An anonymous id stays bound as long as the grant it was bound with (contract section 4).
+      // An anonymous id stays bound as long as the grant it was bound with.
       if (model === 'Grant') await endBindings(trx, [id]);
     }),
   );

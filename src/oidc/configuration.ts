@@ -1,4 +1,4 @@
-/** The engine's settings: contract section 3 in its words. What is not here is its default, or off. */
+/** The engine's settings. What is not here is its default, or off. */
 
 import type { JWK } from 'jose';
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';

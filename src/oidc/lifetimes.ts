@@ -1,4 +1,4 @@
-/** Seconds that things live (contract section 3), and the one rule for refresh tokens: 30 days idle, 180 days in all. */
+/** Seconds that things live, and the one rule for refresh tokens: 30 days idle, 180 days in all. */
 
 const minute = 60;
 const day = 86_400;

@@ -74,7 +74,7 @@ export function createTokenReader(deps: ReaderDependencies): TokenReader {
   };
 }
 
-/** A token without audience is for /userinfo; a first-party client's opens the person's own APIs too (contract section 3). */
+/** A token without audience is for /userinfo; a first-party client's opens the person's own APIs too. */
 async function readOpaque({ provider, clients }: ReaderDependencies, bearer: string) {
   const token = await provider.AccessToken.find(bearer);
   if (!token?.isValid || token.aud !== undefined || !token.clientId || !token.grantId) return undefined;

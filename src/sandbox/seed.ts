@@ -1,6 +1,6 @@
 /**
- * What a developer's machine has from the first start: connectors that point at the sandbox, the demo's clients and write keys
- * (contract section 6). Written again at every start with the sandbox, and disabled by the next start without it.
+ * What a developer's machine has from the first start: connectors that point at the sandbox, the demo's clients and write keys.
+ * Written again at every start with the sandbox, and disabled by the next start without it.
  */
 import type { Connectors } from '../connectors/contract.ts';
 import type { Database } from '../database.ts';

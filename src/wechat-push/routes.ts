@@ -1,5 +1,5 @@
 /**
- * The push address of WeChat apps (消息推送, contract section 3): WeChat asks once whether it is ours, and then tells what people do in
+ * The push address of WeChat apps (消息推送): WeChat asks once whether it is ours, and then tells what people do in
  * WeChat. Owns what is believed and answered; the wire is connectors/wechat/push.ts, what follows from a push receive.ts.
  *
  * Unsigned, stale and unreadable ones end here with 403 or 400, which is all that a stranger hears.

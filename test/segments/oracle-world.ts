@@ -1,5 +1,5 @@
 /**
- * What the oracle is asked about: a whole world as it is stored, and definitions in the language of the contract. Moments are
+ * What the oracle is asked about: a whole world as it is stored, and definitions in the language of docs/segments.md. Moments are
  * milliseconds since 1970. These types are the oracle's own: it shares nothing with what it judges.
  */
 

@@ -1,4 +1,4 @@
-/** The oracle against examples worked by hand from the contract and docs/decisions/0021: what it says is what the text says. */
+/** The oracle against examples worked by hand from docs/segments.md and docs/decisions/0021: what it says is what the text says. */
 import { describe, expect, it } from 'vitest';
 import { membersAt } from './oracle.ts';
 import type { Definition, Fields, Json, Node, StoredEvent, Working, World } from './oracle-world.ts';
@@ -58,7 +58,7 @@ const hasProperties = (properties: Fields, ...where: { property: string; op: str
 const cond = (property: string, op: string, value: unknown) => ({ property, op, value: value as never });
 const holds = (value: Json, op: string, named: unknown) => hasProperties({ p: value }, cond('p', op, named));
 
-describe('the two examples of the contract', () => {
+describe('two of the templates', () => {
   const highIntent: Definition = {
     key: 'web-high-intent-not-bought',
     purpose: 'marketing',

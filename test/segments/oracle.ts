@@ -1,6 +1,6 @@
 /**
  * Who is in which segment at an instant, and by which values: the brute force that live evaluation and backfill are held
- * against. Written from the contract ("Segment definitions"), docs/decisions/0021 and docs/profiles.md alone, by enumerating and filtering, with
+ * against. Written from docs/segments.md, docs/decisions/0021 and docs/profiles.md alone, by enumerating and filtering, with
  * nothing shared with src: two programs that agree by accident are unlikely, two that share a function agree always.
  */
 import { createHash } from 'node:crypto';

@@ -29,7 +29,7 @@ export type Settings = Required<Omit<DemoOptions, 'dataDir'>> & {
   url: string;
 };
 
-/** The names of contract section 6. */
+/** The names that the sandbox seeds, unless told. */
 export function withDefaults(options: DemoOptions, port: number): Settings {
   return {
     clientId: 'demo-website',
