@@ -231,6 +231,8 @@ export function isDatabaseAway(error: unknown): boolean {
 
 /** What SQLSTATE says of the rows of a statement: their values, a constraint, a size, a trigger. */
 const ofRows = new Set(['22', '23', '54', 'P0', 'XX']);
+/** More memory, locks or room on the disk for what is sorted than one statement may have: less is asked for fewer. */
+const ofSize = new Set(['53200', '53400']);
 
 /**
  * True when it lies in what the work was about, so that the same work about something else may go well: not in the connection, the
@@ -239,7 +241,7 @@ const ofRows = new Set(['22', '23', '54', 'P0', 'XX']);
 export function isAboutRows(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string') return !isDatabaseAway(error);
-  return code.startsWith('ERR_') || (code.length === 5 && ofRows.has(code.slice(0, 2)));
+  return code.startsWith('ERR_') || ofSize.has(code) || (code.length === 5 && ofRows.has(code.slice(0, 2)));
 }
 
 /** True when a lock was not to be had within its lock_timeout. */

@@ -89,11 +89,43 @@ function cleanItem(item: unknown, depth: number): unknown {
   return depth < deepest ? withoutSecrets(item, depth + 1) : '[too deep]';
 }
 
+/** Where an error of PostgreSQL quotes rows, and statements with what stood in them. */
+const ofRows = ['detail', 'where', 'internalQuery'];
+
+/**
+ * An error of the database about a value (22P02: invalid input syntax for type numeric: "…") quotes it: what stands in quotation marks is left
+ * out. Of other classes it is the name of a table or a constraint.
+ */
+function quotesValues(error: Error): boolean {
+  const { code, severity, cause } = error as Error & { code?: unknown; severity?: unknown };
+  const isIts = severity !== undefined && typeof code === 'string' && code.startsWith('22');
+  return isIts || (cause instanceof Error && quotesValues(cause));
+}
+
+const withoutQuotes = (text: string) => text.replace(/"[^"]*"?/g, '"…"');
+
+/** What an error says, without the statement and without what people sent: to be kept (threat G1). */
+export function faultOf(error: unknown): string {
+  // What knex puts before it is the text of the statement.
+  const said = String(error).split(' - ').at(-1) ?? '';
+  return scrub(error instanceof Error && quotesValues(error) ? withoutQuotes(said) : said);
+}
+
 /** Its `code` is that of the system or the database (ECONNREFUSED, 57P01), and the first thing an operator looks for. */
 function serializeError(error: unknown) {
   if (!(error instanceof Error)) return error;
-  const plain = { ...pino.stdSerializers.err(error) };
-  return { ...withoutSecrets(plain), ...('code' in plain && { code: plain.code }) };
+  const {
+    message,
+    stack = '',
+    ...plain
+  }: Record<string, unknown> & { message: string; stack?: string } = {
+    ...pino.stdSerializers.err(error),
+  };
+  if ('severity' in plain) for (const field of ofRows) delete plain[field];
+  const shown = quotesValues(error)
+    ? { message: withoutQuotes(message), stack: withoutQuotes(stack) }
+    : { message, stack };
+  return { ...withoutSecrets(plain), ...shown, ...('code' in plain && { code: plain.code }) };
 }
 
 export function createLogger(options: { level: string; destination?: Writable }): Logger {

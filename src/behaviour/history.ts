@@ -14,6 +14,8 @@ const portion = 500;
  */
 const mostOfOne = 50_000_000;
 const costOfOne = 1_000;
+/** One more than fit in: whose events are so many is known to be too long without a look at the others. */
+const mostRows = mostOfOne / costOfOne + 1;
 /** In bytes, as it is stored: to look through less takes longer than to read it. */
 const small = 1_000;
 
@@ -41,23 +43,37 @@ export async function* readBehaviours(
   subs: string[],
   needs: Needs,
 ): AsyncGenerator<{ sub: string; events: BehaviourEvent[] | null }> {
-  const { sql, bindings } = select(subs, needs);
-  await trx.raw(`declare behaviours no scroll cursor for ${sql}`, bindings);
-  let current: { sub: string; events: BehaviourEvent[] | null; size: number } | undefined;
-  for (let rows: Row[] = [], more = true; more; more = rows.length === portion) {
-    rows = (await trx.raw(`fetch ${portion} from behaviours`)).rows;
-    for (const row of rows) {
-      if (current?.sub !== row.subject_id) {
-        if (current) yield current;
-        current = { sub: row.subject_id, events: [], size: 0 };
+  for (let left = subs; left.length; ) {
+    let current: { sub: string; events: BehaviourEvent[]; size: number } | undefined;
+    let tooLong: string | undefined;
+    const { sql, bindings } = select(left, needs);
+    await trx.raw(`declare behaviours no scroll cursor for ${sql}`, bindings);
+    for (let more = true; more && tooLong === undefined; ) {
+      const { rows }: { rows: Row[] } = await trx.raw(`fetch ${portion} from behaviours`);
+      more = rows.length === portion;
+      for (const row of rows) {
+        if (current?.sub !== row.subject_id) {
+          if (current) yield current;
+          current = { sub: row.subject_id, events: [], size: 0 };
+        }
+        current.size += costOfOne + row.properties.length + row.context.length;
+        if (current.size > mostOfOne) {
+          tooLong = current.sub;
+          break;
+        }
+        current.events.push(eventOf(row));
       }
-      current.size += costOfOne + row.properties.length + row.context.length;
-      if (current.size > mostOfOne) current.events = null;
-      current.events?.push(eventOf(row));
     }
+    await trx.raw('close behaviours');
+    if (tooLong === undefined) {
+      if (current) yield current;
+      return;
+    }
+    yield { sub: tooLong, events: null };
+    // What is left of them is not read; those behind are asked about anew.
+    const last = tooLong;
+    left = left.filter((sub) => sub > last);
   }
-  if (current) yield current;
-  await trx.raw('close behaviours');
 }
 
 type Row = Omit<BehaviourEvent, 'properties' | 'context'> & { subject_id: string; properties: string; context: string };
@@ -76,7 +92,7 @@ function eventOf({ id, timestamp, event, channel, trust, consents, properties, c
 }
 
 /**
- * `offset 0` keeps the lateral join one: as a plain join PostgreSQL reads all events there are, not those of these subjects by index. A
+ * The limit keeps the lateral join one too: as a plain join PostgreSQL reads all events there are, not those of these subjects by index. A
  * context that nothing asks for is not put together.
  */
 function select(subs: string[], { names, since, fields }: Needs): { sql: string; bindings: Record<string, unknown> } {
@@ -98,7 +114,7 @@ function select(subs: string[], { names, since, fields }: Needs): { sql: string;
           where a.recorded_sub = m.member_id
             and (:names::text[] is null or a.event = any (:names::text[]))
             and (:since::timestamptz is null or a."timestamp" > :since::timestamptz)
-         offset 0) e
+         limit ${mostRows}) e
       where m.subject_id = any (:subs::uuid[])
       order by m.subject_id, e."timestamp", e.id`,
     bindings: {

@@ -23,13 +23,41 @@ export async function setAside(
   return rows[0]?.tries ?? null;
 }
 
-/** Whoever has to be evaluated alone: not because of a fault, so it counts as none. */
-export async function postpone(trx: Knex, { subject_id, at }: { subject_id: string; at: Date }): Promise<void> {
+/** So many minutes rest between two evaluations of who did more than can be held: each is as dear as a build. */
+const restMinutes = 5;
+
+/**
+ * Whoever has to be evaluated alone: not because of a fault, so it counts as none. Waits for nobody: whoever is being tried again at this
+ * moment stays with whoever tries.
+ *
+ * @param isRest after an evaluation; else before the first one
+ */
+export async function postpone(
+  trx: Knex,
+  { subject_id, at, isRest }: { subject_id: string; at: Date; isRest: boolean },
+): Promise<void> {
   await trx.raw(
     `insert into evaluations_set_aside (subject_id, since, tries, due_at, error)
-     values (:subject_id, :at::timestamptz, 0, :at::timestamptz + make_interval(mins => ${firstMinutes}), 'too long a history to be read at once')
+     select :subject_id::uuid, :at::timestamptz, 0, :at::timestamptz + make_interval(mins => ${isRest ? restMinutes : firstMinutes}),
+            'too long a history to be read at once'
+      where not exists (select from evaluations_set_aside where subject_id = :subject_id::uuid)
      on conflict do nothing`,
     { subject_id, at },
+  );
+}
+
+/** Of who is set aside, and is not being tried again at this moment. @returns false of anybody else */
+export async function holdAside(trx: Knex.Transaction, subject_id: string): Promise<boolean> {
+  const row = await trx('evaluations_set_aside').where({ subject_id }).forUpdate().skipLocked().first('subject_id');
+  return row !== undefined;
+}
+
+/** What changed of them, by the tables that noted it: until they are tried again. */
+export async function keepChanges(trx: Knex.Transaction, subject_id: string, whats: string[]): Promise<void> {
+  await trx.raw(
+    `update evaluations_set_aside
+        set changes = array(select distinct what from unnest(changes || :whats::text[]) as what order by what) where subject_id = :subject_id`,
+    { subject_id, whats },
   );
 }
 
@@ -42,10 +70,14 @@ export async function readTriable(db: Knex, at: Date, limit: number): Promise<st
   return rows.map(({ subject_id }) => subject_id);
 }
 
-/** @returns how often they had failed */
-export async function takeBack(trx: Knex, subject_id: string): Promise<number> {
-  const [row] = await trx('evaluations_set_aside').where({ subject_id }).delete().returning('tries');
-  return row?.tries ?? 0;
+/** @returns how often they had failed, and what changed of them since; undefined of who is not set aside, or is tried by somebody else */
+export async function takeBack(
+  trx: Knex.Transaction,
+  subject_id: string,
+): Promise<{ tries: number; changes: string[] } | undefined> {
+  if (!(await holdAside(trx, subject_id))) return undefined;
+  const [row] = await trx('evaluations_set_aside').where({ subject_id }).delete().returning(['tries', 'changes']);
+  return row;
 }
 
 export type SetAside = { people: number; since: Date | null };

@@ -7,7 +7,7 @@ import type { Knex } from 'knex';
 import { everything } from '../behaviour/needs.ts';
 import type { Logger } from '../log.ts';
 import { publish } from '../outbox.ts';
-import { createEvaluation, type Membership } from './evaluate.ts';
+import { type Bar, createEvaluation, type Membership } from './evaluate.ts';
 import { readPeople, readPerson } from './people.ts';
 import type { Person } from './person.ts';
 import { type Rule, type Rules, readReferences } from './rules.ts';
@@ -53,7 +53,7 @@ export async function evaluatePeople({ trx, log, rules, at }: Round, asked: Aske
       const state = known.get(rule.build_id);
       const ask = () => rule.compiled.evaluateIn(evaluation);
       const now = rule.is_paused ? standstill(rule, person, state) : answer(rule, { sub, ask, state, at, log });
-      note(work, rule, { sub, reason, state, now });
+      note(work, rule, { person, reason, state, now });
     }
   }
   await write(trx, work);
@@ -72,17 +72,42 @@ export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked)
     const known = new Map((await readStates(trx, [sub])).map((state) => [state.build_id, state]));
     for (const rule of asking) {
       const state = known.get(rule.build_id);
-      const isOfEvents = !rule.is_paused && rules.needs([rule], at.getTime()).names.length > 0;
       const { segment } = rule.compiled;
+      // Whoever may not be a member is asked nothing: what would take too long cannot keep them in.
+      const isAsked = !rule.is_paused && !rule.compiled.barOf(person);
+      const isOfEvents = isAsked && rules.needs([rule], at.getTime()).names.length > 0;
       const timeout = Math.max(1, Math.ceil(ends - performance.now()));
       const told = isOfEvents ? await answerFor(trx, segment, { at, only: sub, timeout, ...references }) : undefined;
       const ask = () => told ?? rule.compiled.evaluateIn(evaluation);
       const now = rule.is_paused ? standstill(rule, person, state) : answer(rule, { sub, ask, state, at, log });
-      note(work, rule, { sub, reason, state, now });
+      note(work, rule, { person, reason, state, now });
     }
   }
   await write(trx, work);
 }
+
+/**
+ * Takes out of their segments whoever may not be a member any more, by what they are and said alone: a withdrawal takes effect though all
+ * else about the person cannot be evaluated (threat F16).
+ */
+export async function leaveBarred({ trx, rules, at }: Round, subs: string[]): Promise<void> {
+  const work = newWork(at);
+  const before = Map.groupBy(await readStates(trx, subs), ({ subject_id }) => subject_id);
+  for await (const { person } of readPeople(trx, [...before.keys()], { ...noEvents, traits: [] })) {
+    for (const state of before.get(person.sub) ?? []) {
+      const rule = rules.byBuild.get(state.build_id);
+      const bar = rule?.compiled.barOf(person);
+      if (rule && bar) note(work, rule, { person, reason: reasonOf[bar], state, now: undefined });
+    }
+  }
+  await write(trx, work);
+}
+
+const reasonOf: Record<Bar, string> = {
+  not_active: 'person',
+  no_consent: 'consent',
+  personalisation_off: 'personalisation',
+};
 
 type Work = { at: Date; written: State[]; deleted: State[]; changes: Change[]; keys: Map<number, string> };
 
@@ -90,22 +115,24 @@ function newWork(at: Date): Work {
   return { at, written: [], deleted: [], changes: [], keys: new Map() };
 }
 
-type Found = { sub: string; reason: string; state: State | undefined; now: State | undefined };
+type Found = { person: Person; reason: string; state: State | undefined; now: State | undefined };
 
-function note({ at, written, deleted, changes, keys }: Work, rule: Rule, { sub, reason, state, now }: Found): void {
+function note({ at, written, deleted, changes, keys }: Work, rule: Rule, { person, reason, state, now }: Found): void {
   if (now && !isSame(state, now)) written.push(now);
   if (!now && state) deleted.push(state);
   const change = changeOf(state, now);
   if (!change || rule.status !== 'live') return;
   keys.set(rule.segment_id, rule.segment_key);
+  // Of whoever may not be a member any more nothing they did goes out with the word that they left.
+  const of = change === 'entered' ? now : rule.compiled.barOf(person) ? undefined : state;
   changes.push({
     segment_id: rule.segment_id,
-    subject_id: sub,
+    subject_id: person.sub,
     version: rule.version,
     change,
     reason,
     at,
-    matched: (change === 'entered' ? now : state)?.matched ?? null,
+    matched: of?.matched ?? null,
   });
 }
 

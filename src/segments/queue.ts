@@ -21,6 +21,15 @@ export async function takeChanges(trx: Knex.Transaction, limit: number, sub?: st
   return rows;
 }
 
+/** Who is set aside, and something changed of them that is no event. */
+export async function readChangedAside(db: Knex, limit: number): Promise<string[]> {
+  const rows = await db('subject_changes')
+    .distinct('subject_id')
+    .whereRaw('subject_id in (select subject_id from subjects_set_aside)')
+    .limit(limit);
+  return rows.map(({ subject_id }) => subject_id);
+}
+
 /** As the triggers do. @param what the table in which something changed */
 export async function noteChange(db: Knex, { subject_id, what }: SubjectChange): Promise<void> {
   await db('subject_changes').insert({ subject_id, what });
@@ -36,6 +45,9 @@ export async function whatIsWaiting(db: Knex, at: Date): Promise<{ people: boole
 /**
  * One evaluator at a time looks at a person and writes what it found: what it read is still so when it writes, but for what came
  * in meanwhile, and that has left a note of its own. In the order of the keys, so that evaluators never wait for each other in a circle.
+ *
+ * A round takes at most two thousand (500 notes of each kind, and whom the absorbed ones stand for); the lock table of a server as it comes has
+ * room for 6,400. Where that is not enough (53200) the round is taken apart, and each person takes a few.
  */
 export async function lockPeople(trx: Knex.Transaction, subs: string[]): Promise<void> {
   await trx.raw(

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { createLogger } from '../../src/log.ts';
+import { createLogger, faultOf } from '../../src/log.ts';
 
 function logged(write: (log: ReturnType<typeof createLogger>) => void): string {
   let text = '';
@@ -40,6 +40,22 @@ describe('G1: the log', () => {
     const text = logged((log) => log.error({ err: error }, 'x'));
     for (const secret of ['topsecret', 'js_code=abc', '13800138000']) expect(text).not.toContain(secret);
     expect(text).toContain('138****8000');
+  });
+
+  it('leaves out where an error of the database quotes what people sent', () => {
+    const failed = (code: string, message: string, more = {}) =>
+      Object.assign(new Error(`insert into t values ($1) - ${message}`), { severity: 'ERROR', code, ...more });
+    const row = 'Failing row contains (Zhang San).';
+    const quoting = { detail: row, where: 'COPY t, line 1: "Zhang San"', internalQuery: "select 'Zhang San'" };
+    const check = failed('23514', 'new row for relation "t" violates check constraint "c"', quoting);
+    const value = failed('22P02', 'invalid input syntax for type numeric: "Zhang San"', quoting);
+    const text = logged((log) => {
+      for (const err of [check, value, new Error('a job failed', { cause: value })]) log.error({ err }, 'x');
+    });
+    expect(text).not.toContain('Zhang San');
+    expect(JSON.parse(text.split('\n')[0] ?? '').err).toMatchObject({ code: '23514', message: check.message });
+    expect(faultOf(check)).toBe('new row for relation "t" violates check constraint "c"');
+    expect(faultOf(value)).toBe('invalid input syntax for type numeric: "…"');
   });
 
   it('E6: is one JSON object a line, whatever a stranger sends', () => {

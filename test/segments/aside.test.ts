@@ -1,8 +1,8 @@
 /** A person whom the database refuses, made so by a trigger: the others go on, and when the fault is gone the person catches up. */
 import { describe, expect, it, vi } from 'vitest';
 import { countSetAside } from '../../src/segments/aside-store.ts';
-import { shareRound, whatIsWaiting } from '../../src/segments/queue.ts';
-import { addSubject } from '../events/harness.ts';
+import { lockPeople, shareRound, whatIsWaiting } from '../../src/segments/queue.ts';
+import { addSubject, agree } from '../events/harness.ts';
 import { segmentsWorld } from './world.ts';
 
 const world = await segmentsWorld();
@@ -10,12 +10,13 @@ const { db, create, does, members, settle, later, build } = world;
 
 const minute = 60_000;
 
-/** Whatever is written of one subject there is refused until it is dropped. */
-async function refuse(sub: string, table: string): Promise<() => Promise<void>> {
+/** Whatever is written of these subjects there is refused until it is dropped. @param code SQLSTATE */
+async function refuse(sub: string | string[], table: string, code = 'P0001'): Promise<() => Promise<void>> {
+  const subs = [sub].flat().map((one) => `'${one}'`);
   await db.raw(`
     create or replace function refuse_${table}() returns trigger language plpgsql as $$
     begin
-      if new.subject_id = '${sub}' then raise exception 'a fault in the rows of one person'; end if;
+      if new.subject_id in (${subs}) then raise exception 'a fault in the rows of one person' using errcode = '${code}'; end if;
       return new;
     end $$;
     create or replace trigger refused before insert or update on ${table} for each row execute function refuse_${table}()`);
@@ -58,6 +59,91 @@ describe('F17: somebody who cannot be evaluated', () => {
     const counted = await db('profile_counts').where({ subject_id: bad, event: 'article_viewed' }).first();
     expect(counted.n).toBe(3);
     expect(await db('subject_activity').where({ subject_id: bad })).toEqual([]);
+  });
+
+  it('F16: leaves at once what they withdrew from, all of it when they are deleted, and nothing of what they did goes out', async () => {
+    const bad = await addSubject(db);
+    await agree(db, bad, 'marketing');
+    const seen = { per: 'sku', all: [{ event: 'seen', count: { gte: 1 } }] };
+    await create({ key: 'offered', purpose: 'marketing', where: seen });
+    await create({ key: 'served', where: seen });
+    const context = { consent: { categoryPreferences: { marketing: true } } };
+    await does(bad, 'seen', { context, properties: { sku: 'a' } });
+    await settle();
+    const allow = await refuse(bad, 'profile_counts');
+    await does(bad, 'seen');
+    await settle();
+    expect(await members('offered')).toEqual([bad]);
+    const before = await asideOf(bad);
+
+    const withdrawal = { subject_id: bad, purpose: 'marketing', version: '1', channel: 'website' };
+    await db('consents').insert({ ...withdrawal, is_granted: false });
+    expect(await isWaiting()).toBe(true);
+    await world.round();
+    expect(await members('offered')).toEqual([]);
+    expect(await members('served')).toEqual([bad]);
+    expect(await asideOf(bad)).toEqual({ ...before, changes: ['consents'] });
+    expect(await isWaiting()).toBe(false);
+    const exit = { change: 'exited', reason: 'consent', matched: null };
+    const changes = () => db('segment_changes').where({ subject_id: bad }).orderBy('id', 'desc');
+    expect((await changes())[0]).toMatchObject(exit);
+    const told = db('outbox').where({ subject_id: bad, topic: 'segment.exited' }).orderBy('id', 'desc');
+    expect((await told.first()).payload).not.toHaveProperty('matched');
+
+    // Where not even that can be written it is tried again with all else, and nobody waits.
+    const allowLog = await refuse(bad, 'segment_changes');
+    await db('subjects').where({ id: bad }).update({ status: 'deleted' });
+    await world.round();
+    expect(await isWaiting()).toBe(false);
+    await allowLog();
+    await later(minute);
+    expect(await members('served')).toEqual([]);
+    expect(await asideOf(bad)).toMatchObject({ tries: 2, changes: ['consents', 'subjects'] });
+    await allow();
+  });
+
+  it('keeps nobody from being tried again, whatever goes wrong', async () => {
+    const [bad, good] = [await addSubject(db), await addSubject(db)];
+    await settle();
+    // Not about rows: in a round it would be everybody's.
+    const allow = await refuse([bad, good], 'profile_counts');
+    for (const sub of [bad, good]) await does(sub, 'returned');
+    await settle();
+    await refuse(bad, 'profile_counts', '42883');
+    await later(minute);
+    expect(await asideOf(bad)).toMatchObject({ tries: 2 });
+    expect(await asideOf(good)).toBeUndefined();
+    await allow();
+    await later(2 * minute);
+    expect(await asideOf(bad)).toBeUndefined();
+  });
+
+  it('for want of memory, locks or room to sort is one person, not everybody', async () => {
+    const [bad, good] = [await addSubject(db), await addSubject(db)];
+    await settle();
+    const allow = await refuse(bad, 'profile_counts', '53400');
+    for (const sub of [bad, good]) await does(sub, 'compared');
+    await settle();
+    expect(await db('profile_counts').where({ event: 'compared' }).select('subject_id')).toEqual([
+      { subject_id: good },
+    ]);
+    expect(await asideOf(bad)).toMatchObject({ tries: 1 });
+    await allow();
+    await later(minute);
+  });
+
+  it('because somebody else is at it is left to them, and no round is spent on it', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'this-minute', where: { event: 'tapped', within: '1m' } });
+    await does(sub, 'tapped');
+    await settle();
+    const other = await db.transaction();
+    await lockPeople(other, [sub]);
+    world.clock.set(new Date(world.clock.now().getTime() + minute).toISOString());
+    expect(await world.round()).toBe(0);
+    await other.commit();
+    expect(await world.round()).toBe(1);
+    expect(await members('this-minute')).toEqual([]);
   });
 
   it('whose moment has come does not hold up the moments of others', async () => {
@@ -140,10 +226,19 @@ describe('F17: somebody who cannot be evaluated', () => {
       [long]: { sku: ['a'] },
       [short]: { sku: ['s'] },
     });
-    expect(await asideOf(long)).toBeUndefined();
+    // Rests then, so that no round reads it all again with the next event. What they say of it themselves does not wait.
+    expect(await asideOf(long)).toMatchObject({ tries: 0 });
+    await does(long, 'scrolled', { properties: { sku: 's' } });
+    expect(await world.round()).toBe(0);
+    await db('personalisation_choices').insert({ subject_id: long, is_on: false, channel: 'website' });
+    await world.round();
+    expect(await members('scrollers')).toEqual([short]);
     await later(60 * minute);
     await later(minute);
     expect(await members('scrollers')).toEqual([]);
+    expect(await asideOf(long)).toMatchObject({ tries: 0 });
+    await later(5 * minute);
+    expect(await asideOf(long)).toBeUndefined();
   });
 
   it('takes long, and a build that waits for that keeps no round waiting', async () => {
