@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { bindAnonymous } from '../../src/events/bind.ts';
+import { declareTraits } from '../../src/profiles/declared.ts';
 import { usualRfm } from '../../src/profiles/rfm.ts';
 import { addTagRule, removeTagRule } from '../../src/segments/tag-rules.ts';
 import { changeRfm, defineTrait, editTrait, removeTrait } from '../../src/segments/trait-change.ts';
-import { addSubject, agree } from '../events/harness.ts';
+import { addSubject, agree, basic, clientKey } from '../events/harness.ts';
 import { days, segmentsWorld } from './world.ts';
 
 const world = await segmentsWorld();
@@ -146,5 +148,46 @@ describe('a tag by rule', () => {
     await expect(edit('plain', { where: { tag: 'clicker' } })).rejects.toMatchObject({
       fields: { where: expect.stringContaining('plain → plain') },
     });
+  });
+});
+
+describe('a segment hears of what is no event', () => {
+  it('of a tag and a trait that come, change and go, of a binding, of who is set aside', async () => {
+    world.clock.set(new Date().toISOString());
+    const sub = await addSubject(db);
+    await agree(db, sub);
+    await create({ key: 'of-the-tag', where: { tag: 'loyal' } });
+    await create({ key: 'of-the-trait', where: { trait: 'level', op: 'eq', value: 'gold' } });
+    await create({ key: 'of-the-device', where: { event: 'brochure_opened' } });
+    await create({ key: 'of-all', where: { not: { tag: 'cold' } } });
+    const anonymousId = 'a-device-that-is-heard-of';
+    const event = { type: 'track', event: 'brochure_opened', anonymousId, timestamp: world.clock.now().toISOString() };
+    await world.app.send('/v1/batch', { batch: [event] }, basic(clientKey));
+    await settle();
+    const inside = async () => {
+      await settle();
+      return (
+        await db('segment_members').where({ subject_id: sub }).whereLike('segment_key', 'of-%').orderBy('segment_key')
+      )
+        .map(({ segment_key }) => segment_key)
+        .join(' ');
+    };
+    const say = (level: string | null) =>
+      db.transaction((trx) => declareTraits(trx, services, { sub, traits: { level }, source: 'staff:wang' }));
+    expect(await inside()).toBe('of-all');
+    await db('profile_tags').insert({ subject_id: sub, tag: 'loyal', added_by: 'staff:wang' });
+    expect(await inside()).toBe('of-all of-the-tag');
+    await db('profile_tags').where({ subject_id: sub }).delete();
+    expect(await inside()).toBe('of-all');
+    await say('silver');
+    await settle();
+    await say('gold');
+    expect(await inside()).toBe('of-all of-the-trait');
+    await say(null);
+    expect(await inside()).toBe('of-all');
+    await bindAnonymous(db, { anonymous_id: anonymousId, subject_id: sub, method: 'token' });
+    expect(await inside()).toBe('of-all of-the-device');
+    await db('subjects').where({ id: sub }).update({ status: 'suspended' });
+    expect(await inside()).toBe('');
   });
 });
