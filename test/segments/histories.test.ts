@@ -25,10 +25,11 @@ import { changeRfm, defineTrait, editTrait } from '../../src/segments/trait-chan
 import { anotherPool } from '../events/harness.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { definitions, rfms, type Written, workings } from './definitions.ts';
-import type { Rfm, Working } from './oracle-world.ts';
+import type { Node, Rfm, Working } from './oracle-world.ts';
 import { type Group, groupSize, type Happening, happen, happenings, knownOf, newGroup } from './people.ts';
 import { type Kept, prove, turnsAfter } from './rest.ts';
 import { readWorld } from './stored.ts';
+import { workedOutNode } from './trait-nodes.ts';
 import { base, durations, lengthOf, purposes, tags } from './vocabulary.ts';
 import { evaluator } from './world.ts';
 
@@ -72,8 +73,28 @@ type Deed =
   | { is: 'list'; group: number; who: number; on: boolean }
   | { is: 'look'; andBack: boolean };
 
+/** What becomes another when something else is defined anew. */
+const through = (segments: readonly string[]) =>
+  fc.oneof(
+    fc.record({ segment: fc.constantFrom(...segments) }) as Arbitrary<Node>,
+    fc.record({ tag: fc.constantFrom(...tags) }),
+    workedOutNode,
+  );
 /** A segment looks only through those that come before it. */
-const definition = fc.nat(keys.length - 1).chain((at) => definitions(keys[at] ?? '', ['list', ...keys.slice(0, at)]));
+const definitionAt = (at: number): Arbitrary<Written> => {
+  const before = ['list', ...keys.slice(0, at)];
+  return fc
+    .record({
+      written: definitions(keys[at] ?? '', before),
+      other: through(before),
+      how: fc.constantFrom('without', 'any', 'not', 'alone'),
+    })
+    .map(({ written, other, how }) => {
+      const where = { without: written.where, any: { any: [written.where, other] }, not: { not: other }, alone: other };
+      return { ...written, where: where[how] };
+    });
+};
+const definition = fc.nat(keys.length - 1).chain(definitionAt);
 const happening = fc.record({ group: fc.nat(groupCount - 1), what: happenings() });
 const deed = fc.oneof(
   {
@@ -102,7 +123,7 @@ const deed = fc.oneof(
       off: fc.constantFrom(0, 0, -1, 1),
     }),
   },
-  { weight: 1, arbitrary: definition.map((edited) => ({ is: 'edit' as const, definition: edited })) },
+  { weight: 2, arbitrary: definition.map((edited) => ({ is: 'edit' as const, definition: edited })) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -128,7 +149,7 @@ const deed = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       is: fc.constant('tag rule' as const),
       key: fc.constantFrom('list', ...keys),
@@ -136,7 +157,7 @@ const deed = fc.oneof(
       on: fc.constantFrom(true, true, false),
     }),
   },
-  { weight: 1, arbitrary: workings.map((working) => ({ is: 'trait' as const, working })) },
+  { weight: 2, arbitrary: workings.map((working) => ({ is: 'trait' as const, working })) },
   { weight: 1, arbitrary: rfms.map((rfm) => ({ is: 'rfm' as const, rfm })) },
   {
     weight: 6,
@@ -144,7 +165,7 @@ const deed = fc.oneof(
   },
 );
 const lives = fc.record({
-  start: fc.tuple(...keys.map((key, at) => definitions(key, ['list', ...keys.slice(0, at)]))),
+  start: fc.tuple(...keys.map((_, at) => definitionAt(at))),
   listPurpose: fc.constantFrom(...purposes),
   deeds: fc.array(deed, { minLength: 20, maxLength: 50, size: 'max' }),
 });
@@ -254,7 +275,8 @@ async function take(history: History, next: Deed): Promise<void> {
     case 'archive': {
       // What a paused segment keeps is what it had when the evaluators had come to rest.
       await look(history);
-      const key = history.key(next.key);
+      const paused = [...history.segments].find(([, { status }]) => status === 'paused')?.[0];
+      const key = (next.is === 'resume' ? paused : undefined) ?? history.key(next.key);
       const known = history.segments.get(key);
       if (!known) return;
       const act = { pause: pauseSegment, resume: resumeSegment, archive: archiveSegment }[next.is];

@@ -38,7 +38,7 @@ const moments = ['first_seen_at', 'last_seen_at', 'first_order_at', 'last_order_
 const groups = ['value', 'develop', 'keep', 'win_back'].flatMap((code) => [`important_${code}`, `general_${code}`]);
 
 /** Over events, and by time. */
-const workedOutNode: Arbitrary<TraitNode> = fc
+export const workedOutNode: Arbitrary<TraitNode> = fc
   .oneof(
     {
       weight: 5,
