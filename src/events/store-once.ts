@@ -17,7 +17,7 @@ import { withoutWithdrawn } from './withdrawn.ts';
 /** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
 export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
   async (db, asked: EventRow[][]) => {
-    const rows = firstOfEach(asked.flat());
+    const rows = asked.flat();
     const stored = await (asked.length > 1 ? storePersistently(db, rows) : storeTheOthers(db, rows));
     return asked.map((rows) => rows.reduce((n, row) => (stored.has(row) ? n + 1 : n), 0));
   },
@@ -25,13 +25,18 @@ export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batche
 );
 
 /** Of each message id of each source, by what the index holds: two texts of one MD5 must not end all that is stored with them (threat F5). */
-function firstOfEach(rows: EventRow[]): EventRow[] {
-  const keys = new Map<number, Set<string>>();
-  return rows.filter(({ source_id, message_id }) => {
-    const known = keys.get(source_id) ?? new Set();
-    keys.set(source_id, known);
-    return known.size < known.add(idKey(message_id)).size;
+function firstOfEach(given: EventRow[]): { rows: EventRow[]; keys: string[] } {
+  const known = new Map<number, Set<string>>();
+  const keys: string[] = [];
+  const rows = given.filter(({ source_id, message_id }) => {
+    const key = idKey(message_id);
+    const ofSource = known.get(source_id) ?? new Set();
+    known.set(source_id, ofSource);
+    const isFirst = ofSource.size < ofSource.add(key).size;
+    if (isFirst) keys.push(key);
+    return isFirst;
   });
+  return { rows, keys };
 }
 
 /** A sender who found out what the database refuses has each of its parts tried again: not for long. */
@@ -87,12 +92,12 @@ async function storePersistently(db: Knex, rows: EventRow[], wasCounted = false)
   }
 }
 
-async function storeWithin(db: Knex, rows: EventRow[], wasCounted: boolean): Promise<Set<EventRow>> {
+async function storeWithin(db: Knex, given: EventRow[], wasCounted: boolean): Promise<Set<EventRow>> {
+  const { rows, keys } = firstOfEach(given);
   const times = rows.map(({ received_at }) => received_at.getTime());
   const [first, now] = [Math.min(...times), new Date(Math.max(...times))];
   const sharing = shareContexts(db, now);
   const since = new Date((wasCounted ? first : now.getTime()) - horizonDays * dayMs);
-  const keys = rows.map(({ message_id }) => idKey(message_id));
   const divided = rows.map(({ context }) => sharing.divide(context));
   const work = { now, since, wasCounted, sharing, rows, keys, divided };
   const connection: pg.Client = await db.client.acquireConnection();
