@@ -29,7 +29,10 @@ const Profile = z
         at: moment,
       }),
     ),
-    computed: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).nullable()),
+    computed: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).nullable()).meta({
+      description:
+        'Worked out at this moment. Null where there is nothing, or so much that it would take longer than two seconds.',
+    }),
     personalisation: z.object({ is_on: z.boolean() }),
   })
   .meta({ id: 'MyProfile' });

@@ -26,11 +26,11 @@ export async function profilePage(deps: AdminDependencies, sub: string, { t, lan
     })),
     computed: computed
       // The thresholds' numbers stand above, with what they are of.
-      .filter(({ name, value }) => value !== null && !name.startsWith('rfm_'))
-      .map(({ name, title, value }) => ({
+      .filter(({ name, value, is_left_out }) => is_left_out || (value !== null && !name.startsWith('rfm_')))
+      .map(({ name, title, value, is_left_out }) => ({
         name,
         title: title[language],
-        value: shownValue(value),
+        value: is_left_out ? t('admin.profile.left_out') : shownValue(value),
         at: typeof value === 'string' && moment.test(value) ? new Date(value) : undefined,
       })),
     tags: tags.map(({ tag, source, at }) => ({ tag, at, rule: /^rule:(.+)$/.exec(source)?.[1] })),

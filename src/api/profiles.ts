@@ -55,6 +55,10 @@ const profileBody = z
           title,
           origin: z.enum(['system', 'company']),
           value: z.union([z.string(), z.number(), z.boolean()]).nullable(),
+          is_left_out: z.boolean().meta({
+            description:
+              'The person did so much that this could not be worked out in the two seconds there are; `value` is null.',
+          }),
         }),
       )
       .meta({ description: 'What is worked out of events, at this moment.' }),
@@ -67,7 +71,7 @@ const profileBody = z
         period_days: z.int(),
       })
       .nullable()
-      .meta({ description: 'Null for who never bought.' }),
+      .meta({ description: 'Null for who never bought, and where `rfm_segment` is left out of `computed`.' }),
     tags: z.array(
       z.object({
         tag: z.string(),

@@ -1,5 +1,7 @@
 /** Reads what people did, through the views of events/ and subjects/. */
 import type { Knex } from 'knex';
+import { isTimedOut } from '../database.ts';
+import { inTurn } from '../events/admission.ts';
 import type { BehaviourEvent } from './language.ts';
 import type { Needs } from './needs.ts';
 
@@ -19,9 +21,14 @@ const mostRows = mostOfOne / costOfOne + 1;
 /** In bytes, as it is stored: to look through less takes longer than to read it. */
 const small = 1_000;
 
+/** For one statement about one subject, in milliseconds. */
+const patience = 2_000;
+/** Whoever asks after the same busy person a dozen times at once must not have all connections. */
+const many = inTurn(2);
+
 /**
  * The events of one subject that count, in order; of subs that it absorbed too, where these read as one. Null where they are more than can be
- * held: ask the database (sql.ts).
+ * held, or than can be found in two seconds: ask the database (sql.ts).
  *
  * @param needs leaves out events of other names, older ones, and fields that nothing asks for
  */
@@ -30,11 +37,20 @@ export async function readBehaviour(db: Knex, sub: string, needs: Needs): Promis
   const { sql, bindings } = select([sub], needs);
   const { rows } = await db.raw(`${sql} limit ${portion + 1}`, bindings);
   if (rows.length <= portion) return rows.map(eventOf);
-  return db.transaction(async (trx) => {
-    let found: BehaviourEvent[] | null = [];
-    for await (const { events } of readBehaviours(trx, [sub], needs)) found = events;
-    return found;
-  });
+  return many(() =>
+    db
+      .transaction(async (trx) => {
+        await trx.raw(`select set_config('statement_timeout', ?, true)`, [String(patience)]);
+        const { rows } = await trx.raw(`select count(*) as n from (${sql}) e`, bindings);
+        let found: BehaviourEvent[] | null = null;
+        if (rows[0].n < mostRows) for await (const { events } of readBehaviours(trx, [sub], needs)) found = events;
+        return found;
+      })
+      .catch((error: unknown) => {
+        if (isTimedOut(error)) return null;
+        throw error;
+      }),
+  );
 }
 
 /** The same of several, one after the other in the order of their subs; who did nothing is passed over. */

@@ -127,6 +127,13 @@ export function explainRfm(settings: RfmSettings, values: (Scalar | null)[], at:
   };
 }
 
+/** What the trait of this name says of somebody. */
+export function rfmValue({ group, ...scores }: Rfm, name: string): Scalar {
+  const part = parts.find((part) => name === `rfm_${part}`);
+  if (!part) throw new Error(`${name} is no part of RFM`);
+  return part === 'segment' ? group.code : scores[part].score;
+}
+
 type Values = { last: string; orders: Scalar | null | undefined; paid: Scalar | null | undefined };
 
 function scoresOf(settings: RfmSettings, { last, orders, paid }: Values, at: number): Scores {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { readBehaviour } from '../../src/behaviour/history.ts';
 import { everything } from '../../src/behaviour/needs.ts';
 import { personProfile } from '../../src/profiles/person.ts';
@@ -56,15 +56,33 @@ describe('a profile', () => {
     await pays(sub, 'o2', 0, days(10));
     await settle();
     const before = await profile(sub);
-    await db.raw(
-      `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust, properties, context)
-       select uuid_v7(), received_at, "timestamp", subject_id, source_id, uuid_v7(), type, event, channel, trust, properties, context
-         from events, generate_series(1, 50000) n where subject_id = ? and properties ->> 'order_id' = 'o2'`,
-      [sub],
-    );
+    const again = (times: number, padding: string) =>
+      db.raw(
+        `insert into events (id, received_at, "timestamp", subject_id, source_id, message_key, type, event, channel, trust, properties, context)
+         select uuid_v7(), received_at, "timestamp", subject_id, source_id, uuid_v7(), type, event, channel, trust,
+                properties || jsonb_build_object('padding', ?::text), context
+           from events, generate_series(1, ?::int) n where subject_id = ?::uuid and properties ->> 'order_id' = 'o2'`,
+        [padding, times, sub],
+      );
+    // By their size. They compress so well that they are read as a whole.
+    await again(1_700, 'x'.repeat(30_000));
     expect(await readBehaviour(db, sub, everything)).toBeNull();
     expect(await profile(sub)).toEqual(before);
     expect(before).toMatchObject({ rfm: { monetary: { paid: 300 }, frequency: { orders: 2 } } });
+
+    // By how many they are; with a millisecond left for each statement.
+    await again(30, '');
+    expect(await readBehaviour(db, sub, everything)).toBeNull();
+    vi.spyOn(performance, 'now').mockReturnValue(1_999).mockReturnValueOnce(0);
+    const { computed, rfm, events_total, tags } = await profile(sub);
+    vi.restoreAllMocks();
+    expect(computed.find(({ name }) => name === 'orders_total')).toMatchObject({ value: null, is_left_out: true });
+    expect(computed.find(({ name }) => name === 'rfm_segment')).toMatchObject({ value: null, is_left_out: true });
+    expect(computed.find(({ name }) => name === 'first_seen_at')).toEqual(
+      before.computed.find(({ name }) => name === 'first_seen_at'),
+    );
+    expect({ rfm, events_total, tags }).toEqual({ rfm: null, events_total: before.events_total, tags: [] });
+
     await db.transaction((trx) =>
       createSegment(
         trx,
