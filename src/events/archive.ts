@@ -139,12 +139,14 @@ async function dropMonth(
   }
 }
 
+type Imported = { events: number; stored: number; until: Date | null };
+
 /**
  * Brings back what such a file holds: as it was recorded, not counted again, and what is there already is left as it is, so that it may be
- * repeated. @returns how many it held and how many were missing @throws invalid_fields naming the line
+ * repeated. @returns how many it held, how many were missing, and when the last of them was received @throws invalid_fields naming the line
  */
-export async function importEvents(db: Database, file: string): Promise<{ events: number; stored: number }> {
-  const total = { events: 0, stored: 0 };
+export async function importEvents(db: Database, file: string): Promise<Imported> {
+  const total: Imported = { events: 0, stored: 0, until: null };
   let rows: EventRow[] = [];
   const store = async () => {
     if (rows.length) total.stored += await storeAgain(db, rows);
@@ -153,7 +155,9 @@ export async function importEvents(db: Database, file: string): Promise<{ events
   try {
     await pipeline(createReadStream(file), createGunzip(), async (chunks: AsyncIterable<Buffer>) => {
       for await (const line of linesOf(chunks)) {
-        rows.push(readRow(line, ++total.events));
+        const row = readRow(line, ++total.events);
+        rows.push(row);
+        if (total.until === null || row.received_at > total.until) total.until = row.received_at;
         if (rows.length === 500) await store();
       }
       await store();

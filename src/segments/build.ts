@@ -141,7 +141,7 @@ async function putInPlace(db: Database, build: AskedBuild, { at, took_ms, publis
 }
 
 /**
- * Asks for all segments to be built again whose definition can see events that were removed: a statement each, and not a look at everybody
+ * Asks for all segments to be built again whose definition can see events that were removed or came back: a statement each, and not a look at everybody
  * who did something then. @param until those received before this moment
  */
 export async function rebuildSeeing(trx: Knex.Transaction, { clock }: { clock: Clock }, until: Date): Promise<void> {

@@ -70,6 +70,7 @@ export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked)
     if (!person) continue;
     const evaluation = createEvaluation(person, at.getTime());
     const known = new Map((await readStates(trx, [sub])).map((state) => [state.build_id, state]));
+    const answers: { rule: Rule; state: State | undefined; now: State | undefined }[] = [];
     for (const rule of asking) {
       const state = known.get(rule.build_id);
       const { segment } = rule.compiled;
@@ -80,8 +81,12 @@ export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked)
       const told = isOfEvents ? await answerFor(trx, segment, { at, only: sub, timeout, ...references }) : undefined;
       const ask = () => told ?? rule.compiled.evaluateIn(evaluation);
       const now = rule.is_paused ? standstill(rule, person, state) : answer(rule, { sub, ask, state, at, log });
-      note(work, rule, { person, reason, state, now });
+      answers.push({ rule, state, now });
     }
+    // That took a while: what they said meanwhile counts.
+    const { person: still = person } = (await readPerson(trx, sub, { ...noEvents, traits: [] })) ?? {};
+    for (const { rule, state, now } of answers)
+      note(work, rule, { person: still, reason, state, now: rule.compiled.barOf(still) ? noMember(rule, sub) : now });
   }
   await write(trx, work);
 }
@@ -93,11 +98,12 @@ export async function evaluateLong({ trx, log, rules, at }: Round, asked: Asked)
 export async function leaveBarred({ trx, rules, at }: Round, subs: string[]): Promise<void> {
   const work = newWork(at);
   const before = Map.groupBy(await readStates(trx, subs), ({ subject_id }) => subject_id);
-  for await (const { person } of readPeople(trx, [...before.keys()], { ...noEvents, traits: [] })) {
-    for (const state of before.get(person.sub) ?? []) {
-      const rule = rules.byBuild.get(state.build_id);
-      const bar = rule?.compiled.barOf(person);
-      if (rule && bar) note(work, rule, { person, reason: reasonOf[bar], state, now: undefined });
+  for await (const { person } of readPeople(trx, subs, { ...noEvents, traits: [] })) {
+    const known = new Map((before.get(person.sub) ?? []).map((state) => [state.build_id, state]));
+    for (const rule of rules.byBuild.values()) {
+      const bar = rule.compiled.barOf(person);
+      const state = known.get(rule.build_id);
+      if (bar) note(work, rule, { person, reason: reasonOf[bar], state, now: noMember(rule, person.sub) });
     }
   }
   await write(trx, work);
@@ -144,14 +150,23 @@ async function write(trx: Knex.Transaction, { at, written, deleted, changes, key
 
 type Answering = { sub: string; ask(): Membership; state: State | undefined; at: Date; log: Logger };
 
-/** Undefined: neither a member, nor one by time alone. While a build is made, that too is noted: it is newer than what the build saw. */
+function nobody({ build_id }: Rule, subject_id: string): State {
+  return { build_id, subject_id, is_member: false, entered_at: null, matched: null, due_at: null };
+}
+
+/** Undefined; but while a build is made, that too is noted: it is newer than what the build saw. */
+function noMember(rule: Rule, sub: string): State | undefined {
+  return rule.status === 'live' ? undefined : nobody(rule, sub);
+}
+
+/** Undefined: neither a member, nor one by time alone. */
 function answer(rule: Rule, { sub, ask, state, at, log }: Answering): State | undefined {
-  const base = { build_id: rule.build_id, subject_id: sub };
   try {
     const { isMember, dueAt, matched } = ask();
-    if (!isMember && dueAt === null && rule.status === 'live') return undefined;
+    if (!isMember && dueAt === null) return noMember(rule, sub);
     return {
-      ...base,
+      build_id: rule.build_id,
+      subject_id: sub,
       is_member: isMember,
       entered_at: isMember ? (state?.is_member && state.entered_at) || at : null,
       matched,
@@ -160,14 +175,13 @@ function answer(rule: Rule, { sub, ask, state, at, log }: Answering): State | un
   } catch (error) {
     // A fault of ours in one definition: the others go on, and this one is tried again.
     log.error({ err: error, segment: rule.segment_key }, 'segments: evaluation failed');
-    const nobody = { ...base, is_member: false, entered_at: null, matched: null };
-    return { ...(state ?? nobody), due_at: new Date(at.getTime() + 60_000) };
+    return { ...(state ?? nobody(rule, sub)), due_at: new Date(at.getTime() + 60_000) };
   }
 }
 
 /** Of a segment that is paused nobody becomes a member, and only who may not be one any more ceases to be: a withdrawal does not wait. */
-function standstill({ compiled }: Rule, person: Person, state: State | undefined): State | undefined {
-  return compiled.barOf(person) ? undefined : state;
+function standstill(rule: Rule, person: Person, state: State | undefined): State | undefined {
+  return rule.compiled.barOf(person) ? noMember(rule, person.sub) : state;
 }
 
 /**

@@ -75,6 +75,7 @@ describe('F17: somebody who cannot be evaluated', () => {
     await settle();
     expect(await members('offered')).toEqual([bad]);
     const before = await asideOf(bad);
+    await create({ key: 'being-made', purpose: 'marketing', where: seen });
 
     const withdrawal = { subject_id: bad, purpose: 'marketing', version: '1', channel: 'website' };
     await db('consents').insert({ ...withdrawal, is_granted: false });
@@ -83,6 +84,9 @@ describe('F17: somebody who cannot be evaluated', () => {
     expect(await members('offered')).toEqual([]);
     expect(await members('served')).toEqual([bad]);
     expect(await asideOf(bad)).toEqual({ ...before, changes: ['consents'] });
+    // Newer than what the statement of a build may have seen.
+    const found = await db('segment_states').where({ subject_id: bad }).orderBy('build_id').select('is_member');
+    expect(found).toEqual([{ is_member: true }, { is_member: false }]);
     expect(await isWaiting()).toBe(false);
     const exit = { change: 'exited', reason: 'consent', matched: null };
     const changes = () => db('segment_changes').where({ subject_id: bad }).orderBy('id', 'desc');
