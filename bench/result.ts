@@ -20,3 +20,7 @@ export function percentile(values: number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
+
+/** An hour of silence looks like a hang. */
+export const progressOf = (bench: string) => (what: string) =>
+  console.error(`${bench}: ${what}, ${Math.round(performance.now() / 1000)} s`);

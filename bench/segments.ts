@@ -21,7 +21,7 @@ import type { Segment } from '../src/segments/definition.ts';
 import { createSegment, pauseSegment } from '../src/segments/segment.ts';
 import { compileToSql } from '../src/segments/sql.ts';
 import { withDatabase } from './database.ts';
-import { type BenchResult, percentile } from './result.ts';
+import { type BenchResult, percentile, progressOf } from './result.ts';
 import { definitions, fillEvents, fillPeople } from './segments-world.ts';
 
 const people = Number(process.env.HEYI_BENCH_PEOPLE ?? 1_000_000);
@@ -30,8 +30,7 @@ const segments = 200;
 const rate = 300;
 const seconds = 30;
 
-/** An hour of silence looks like a hang. */
-const say = (what: string) => console.error(`segments: ${what}, ${Math.round(performance.now() / 1000)} s`);
+const say = progressOf('segments');
 
 const log = createLogger({ level: 'error' });
 const seal = createSeal('a secret for the bench, of more than 32 characters');
