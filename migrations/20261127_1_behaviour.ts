@@ -9,8 +9,7 @@ export async function up(knex: Knex): Promise<void> {
     create table subject_changes (
       id bigint generated always as identity,
       subject_id uuid not null,
-      what text not null,
-      noted_at timestamptz not null default clock_timestamp()
+      what text not null
     );
     comment on table subject_changes is 'Subjects of whom something changed that is no event; events note themselves in subject_activity. Appended only, taken out by whoever evaluates segments.';
 
@@ -101,31 +100,5 @@ export async function up(knex: Knex): Promise<void> {
       union all
       select subject_id, member_id from behaviour_aliases;
     comment on view behaviour_members is 'The subs whose behaviour reads as one person''s.';
-
-    create view subject_events as
-      select subject_id as recorded_sub, id, "timestamp", received_at, event, channel, trust, consents, properties, context
-        from events where subject_id is not null and counts;
-    comment on view subject_events is 'Events that count, with the sub they were recorded under.';
-    create view looked_back_events as
-      select b.subject_id as recorded_sub, e.id, e."timestamp", e.received_at, e.event, e.channel,
-             case when e.trust = 'claimed' then 'bound' else e.trust end as trust, e.consents, e.properties, e.context
-        from binding_lookbacks b
-        join events e on e.anonymous_id = b.anonymous_id and e.subject_id is null and e.is_attributable and e.counts
-                     and e."timestamp" >= b.from_at and e."timestamp" < b.until_at;
-    comment on view looked_back_events is 'Events that count and that the look-back of a binding gives to a sub.';
-    create view attributed_events as
-      select * from subject_events union all select * from looked_back_events;
-    comment on view attributed_events is 'Events that count, with the sub they were recorded under or that the look-back of a binding gives them. For one person: by a lateral join, as only that reaches the indexes below.';
-    create view everybodys_events as
-      select coalesce(a.subject_id, e.subject_id, b.subject_id) as subject_id, e.id, e."timestamp", e.received_at, e.event, e.channel,
-             case when b.subject_id is not null and e.trust = 'claimed' then 'bound' else e.trust end as trust,
-             e.consents, e.properties, e.context
-        from events e
-        left join binding_lookbacks b
-               on b.anonymous_id = case when e.subject_id is null and e.is_attributable then e.anonymous_id end
-              and e."timestamp" >= b.from_at and e."timestamp" < b.until_at
-        left join behaviour_aliases a on a.member_id = coalesce(e.subject_id, b.subject_id)
-       where e.counts and (e.subject_id is not null or b.subject_id is not null);
-    comment on view everybodys_events is 'The same events with the person they read as, by one scan: for questions about everybody.';
   `);
 }

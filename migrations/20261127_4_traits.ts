@@ -13,7 +13,7 @@ export async function up(knex: Knex): Promise<void> {
       primary key (subject_id, name)
     );
     comment on table profile_traits is 'Declared traits: the word that counts of each, as told under this sub. A trait that was taken away is a JSON null.';
-    comment on column profile_traits.source is 'Who said so: identify:<write key id>, api:<client id>, staff:<sub>; or self, the person by a token of theirs, whose word counts only where nobody else has one.';
+    comment on column profile_traits.source is 'Who said so: identify:<write key id>, client:<client id>, staff:<sub>; or self, the person by a token of theirs, whose word counts only where nobody else has one.';
     comment on column profile_traits.id is 'The event that said so, or an id of that moment: of words of one instant the later one counts.';
     create view current_traits as
       select distinct on (m.subject_id, t.name) m.subject_id, t.name, t.value, t.at, t.source
@@ -32,7 +32,7 @@ export async function up(knex: Knex): Promise<void> {
       added_by text not null,
       primary key (subject_id, tag)
     );
-    comment on table profile_tags is 'Tags by staff, by programs and by rules. added_by: staff:<sub>, api:<client id>, rule:<name>.';
+    comment on table profile_tags is 'Tags by staff and by programs; those by rule are whoever is in a segment. added_by: staff:<sub>, client:<client id>.';
     create index profile_tags_tag on profile_tags (tag);
     create view current_tags as
       select distinct m.subject_id, t.tag

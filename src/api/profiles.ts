@@ -43,7 +43,7 @@ const profileBody = z
           value: z.unknown(),
           source: z
             .string()
-            .meta({ description: '`identify:<write key id>`, `api:<client id>`, `staff:<sub>` or `self`.' }),
+            .meta({ description: '`identify:<write key id>`, `client:<client id>`, `staff:<sub>` or `self`.' }),
           at: timestamp,
         }),
       )
@@ -75,7 +75,7 @@ const profileBody = z
     tags: z.array(
       z.object({
         tag: z.string(),
-        source: z.string().meta({ description: '`staff:<sub>`, `api:<client id>` or `rule:<segment key>`.' }),
+        source: z.string().meta({ description: '`staff:<sub>`, `client:<client id>` or `rule:<segment key>`.' }),
         at: timestamp,
       }),
     ),
@@ -139,7 +139,7 @@ export const profileRoutes = [
       const { params, body, caller, headers } = request;
       const { sub } = await standing(services.db, params.sub);
       return writeOnce(services, { caller, operation: `declareTraits ${sub}`, body, headers }, async (trx) => {
-        await declareTraits(trx, services, { sub, traits: body, source: `api:${caller.client_id}` });
+        await declareTraits(trx, services, { sub, traits: body, source: `client:${caller.client_id}` });
         const traits = Object.keys(body);
         await recordAudit(trx, {
           ...actorOf(request),
@@ -164,7 +164,7 @@ export const profileRoutes = [
       const { sub } = await standing(services.db, params.sub);
       const operation = `tagSubject ${sub} ${params.tag}`;
       return writeOnce(services, { caller, operation, body: {}, headers }, async (trx) => {
-        const is_changed = await tagPerson(trx, { sub, tag: params.tag, by: `api:${caller.client_id}` });
+        const is_changed = await tagPerson(trx, { sub, tag: params.tag, by: `client:${caller.client_id}` });
         const details = { tag: params.tag };
         if (is_changed) await recordAudit(trx, { ...actorOf(request), action: 'tag.given', subject_id: sub, details });
         return { sub, tag: params.tag, is_changed };

@@ -2,7 +2,6 @@
  * Whoever took a purpose back is not recorded for it again, whatever a tracker says that has not heard of it (threat F16): the purpose is
  * taken off their events, and the event says so. An event from before the withdrawal keeps it, however late it comes.
  */
-import type { StoredRow } from './store.ts';
 
 /** `at` in milliseconds since 1970. */
 export type Withdrawal = { subject_id: string; purpose: string; at: number };
@@ -26,7 +25,9 @@ export const leftOfPurposes = (sub: string) => `
                 from unnest(string_to_array(e.purposes, ' ')) with ordinality as p (name, n)
                 left join withdrawn_purposes w on w.requested_id = ${sub} and w.purpose = p.name and w.at <= e."timestamp") p`;
 
-export function withoutWithdrawn(row: StoredRow, withdrawn: string[]): StoredRow {
+type Stamped = { consents: string[]; divided: { context: string | null } };
+
+export function withoutWithdrawn<Row extends Stamped>(row: Row, withdrawn: string[]): Row {
   if (!withdrawn.length) return row;
   const lost = row.consents.filter((purpose) => withdrawn.includes(purpose));
   if (!lost.length) return row;

@@ -48,7 +48,7 @@ function faultOf(name: string, value: unknown): string | undefined {
 /**
  * A word of a program or of staff, which counts from now on; null takes the trait away.
  *
- * @param source `api:<client id>` or `staff:<sub>` @throws invalid_fields: a sentence for each that cannot be
+ * @param source `client:<client id>` or `staff:<sub>` @throws invalid_fields: a sentence for each that cannot be
  */
 export async function declareTraits(
   trx: Knex.Transaction,

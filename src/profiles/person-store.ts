@@ -5,7 +5,7 @@ import type { Touch } from './touch-store.ts';
 
 export type KeptFacts = {
   traits: { name: string; value: unknown; source: string; at: string }[];
-  /** By whom: staff:<sub>, api:<client id>, rule:<segment key>. */
+  /** By whom: staff:<sub>, client:<client id>, rule:<segment key>. */
   tags: { tag: string; source: string; at: string }[];
   touches: { channel: string; first_at: string; first: Touch; last_at: string; last: Touch }[];
   locale: string | null;

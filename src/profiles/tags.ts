@@ -7,7 +7,7 @@ const mostTags = 200;
 /** As a segment can name it. */
 export const longestTag = 100;
 
-/** @param by `api:<client id>` or `staff:<sub>` @returns false: it was there @throws invalid_fields */
+/** @param by `client:<client id>` or `staff:<sub>` @returns false: it was there @throws invalid_fields */
 export async function tagPerson(
   trx: Knex.Transaction,
   { sub, tag, by }: { sub: string; tag: string; by: string },

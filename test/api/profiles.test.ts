@@ -67,7 +67,7 @@ describe('traits of a person', () => {
       created_at: expect.any(String),
       last_sign_in_at: null,
       traits: [
-        { name: 'birthday', value: '1990-02-28', source: 'api:machine-writer' },
+        { name: 'birthday', value: '1990-02-28', source: 'client:machine-writer' },
         { name: 'tier', value: 'gold' },
       ],
       personalisation: { is_on: true, at: null },
@@ -125,7 +125,7 @@ describe('tags of a person', () => {
     expect((await api('PUT', path, undefined)).body).toEqual({ sub, tag: '高意向/VIP', is_changed: true });
     expect((await api('PUT', path)).body.is_changed).toBe(false);
     expect((await api('GET', `/subjects/${sub}/profile`)).body.tags).toMatchObject([
-      { tag: '高意向/VIP', source: 'api:machine-writer' },
+      { tag: '高意向/VIP', source: 'client:machine-writer' },
     ]);
     expect((await api('DELETE', path)).body.is_changed).toBe(true);
     expect((await api('DELETE', path)).body.is_changed).toBe(false);
@@ -235,7 +235,7 @@ describe('the person who is signed in', () => {
     const sub = await person();
     await db('profile_traits').insert([
       { subject_id: sub, name: 'likes', value: '"tea"', at: new Date(), source: 'self' },
-      { subject_id: sub, name: 'tier', value: '"gold"', at: new Date(), source: 'api:crm' },
+      { subject_id: sub, name: 'tier', value: '"gold"', at: new Date(), source: 'client:crm' },
       { subject_id: sub, name: 'note', value: '"difficult"', at: new Date(), source: 'staff:wang' },
     ]);
     await db.transaction((trx) => tagPerson(trx, { sub, tag: 'risky', by: 'staff:wang' }));
