@@ -5,9 +5,16 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { SMTPServer } from 'smtp-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { projectRoot } from '../../src/config.ts';
 import { listInstances } from '../../src/connectors/operators.ts';
+import { catalogueReader } from '../../src/events/catalogue.ts';
+import { ensurePartition } from '../../src/events/store.ts';
 import { listWriteKeys } from '../../src/events/write-keys.ts';
+import { createI18n } from '../../src/http/i18n.ts';
+import { createLogger } from '../../src/log.ts';
+import { buildNext } from '../../src/segments/build.ts';
+import { createSegment } from '../../src/segments/segment.ts';
 import { type ResolveInput, resolveSubject } from '../../src/subjects/resolve.ts';
 import { runningApp } from '../helpers/app.ts';
 import { noJobs } from '../helpers/jobs.ts';
@@ -346,11 +353,27 @@ it('no command has printed a secret, and none is in the audit record', async () 
 });
 
 describe('heyi events', () => {
-  it('writes a month into a file and brings it back', async () => {
+  it('writes a month into a file and brings it back, and segments that can see it are built again', async () => {
+    const at = '2026-10-05T00:00:00Z';
+    await ensurePartition(db, new Date(at));
+    await db.raw(
+      `insert into events (id, received_at, "timestamp", source_id, message_key, type, event, channel, trust, properties)
+       select uuid_v7(), :at::timestamptz, :at::timestamptz, id, uuid_v7(), 'track', 'visited', 'website', 'claimed', '{}' from write_keys limit 1`,
+      { at },
+    );
+    const clock = systemClock;
+    const services = { clock, readCatalogue: catalogueReader({ db, clock }), translate: createI18n().translator('en') };
+    const definition = { version: 1, key: 'ever', name: 'Ever', purpose: 'service', where: { event: 'visited' } };
+    await db.transaction((trx) => createSegment(trx, services, definition, 'test'));
+    await buildNext({ db, clock, log: createLogger({ level: 'silent' }) });
+
     const { out } = await heyi(['events', 'export', '--month', '2026-10', '--folder', base, '--json']);
     const file = join(base, 'events-2026-10.ndjson.gz');
-    expect(JSON.parse(out)).toEqual({ month: '2026-10', file, events: 0 });
-    expect(JSON.parse((await heyi(['events', 'import', file, '--json'])).out)).toEqual({ events: 0, stored: 0 });
+    expect(JSON.parse(out)).toEqual({ month: '2026-10', file, events: 1 });
+    await db('events').delete();
+    expect(await db('segment_builds').where({ status: 'building' })).toEqual([]);
+    expect(JSON.parse((await heyi(['events', 'import', file, '--json'])).out)).toEqual({ events: 1, stored: 1 });
+    expect(await db('segment_builds').where({ status: 'building' })).toHaveLength(1);
     const { code, err } = await heyi(['events', 'import', join(base, 'other.gz')]);
     expect([code, err]).toEqual([1, expect.stringContaining('no such file')]);
   });
