@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { compileComputed } from '../../src/behaviour/computed.ts';
 import { factsOf } from '../../src/behaviour/facts.ts';
 import type { BehaviourEvent, ComputedNode } from '../../src/behaviour/language.ts';
-import { computedSql } from '../../src/behaviour/sql/computed.ts';
+import { type ComputedSql, computedSql } from '../../src/behaviour/sql/computed.ts';
 import { createStatement } from '../../src/behaviour/sql/statement.ts';
+import { rfmTraits, usualRfm } from '../../src/profiles/rfm.ts';
 import { day, did, now } from '../helpers/behaviour.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { newSub, putPeople } from '../helpers/population.ts';
@@ -17,9 +18,9 @@ const ofEvents = (events: BehaviourEvent[], node: ComputedNode, at = now) =>
     at,
   );
 
-async function bySql(node: ComputedNode, at = now): Promise<Map<string, { value: unknown; dueAt: number | null }>> {
+async function bySql(asked: ComputedSql, at = now): Promise<Map<string, { value: unknown; dueAt: number | null }>> {
   const q = createStatement({ at: new Date(at), tz: 'UTC', purpose: 'service' });
-  const { sql, bindings } = q.finish(computedSql(node, tz)(q, { keys: [], among: null }));
+  const { sql, bindings } = q.finish(asked(q, { keys: [], among: null }));
   const { rows } = await db.raw(sql, bindings);
   return new Map(
     rows.map(({ subject_id, value, due }: { subject_id: string; value: unknown; due: Date | number }) => [
@@ -194,7 +195,7 @@ describe('live and in SQL', () => {
     for (let n = 0; n < 150; n++) {
       const node = randomNode();
       const at = now + pick([0, 0, day, 6 * day]);
-      const found = await bySql(node, at);
+      const found = await bySql(computedSql(node, tz), at);
       const { onNothing } = compileComputed(node, tz);
       for (const { sub, events } of people) {
         const live = ofEvents(events, node, at);
@@ -207,6 +208,21 @@ describe('live and in SQL', () => {
             expect({ node, value: ofEvents(events, node, until - 1).value }).toEqual({ node, value: live.value });
         }
       }
+    }
+  });
+
+  test('say of RFM that a threshold of recency is met until the last order is that old, and no longer', async () => {
+    const [recency] = rfmTraits(usualRfm);
+    if (!recency) throw new Error('there is no recency');
+    const [sub, events] = [newSub(), [did('order_paid', 30, { order_id: 'a', total: 1 })]];
+    await putPeople(db, [{ sub, events }]);
+    for (const [at, right] of [
+      [now - 1, { value: 5, dueAt: now }],
+      [now, { value: 4, dueAt: now + 30 * day }],
+      [now + 150 * day, { value: 1 }],
+    ] as const) {
+      expect(recency.question.value(factsOf(events), at)).toMatchObject(right);
+      expect((await bySql(recency.sql, at)).get(sub)).toMatchObject(right);
     }
   });
 });

@@ -34,9 +34,21 @@ const { db } = await testDatabase();
 const groups = await makeGroups(db, seed, 18);
 const everybody = groups.flatMap(({ people }) => people);
 
-/** Segments that others look through, the second through the first. */
-const referred = fc.sample(fc.tuple(definitions('one'), definitions('two', ['one'])), { seed, numRuns: 1 }).flat();
-const keys = referred.map(({ key }) => key);
+/** Segments that others look through, the second through the first; one gives a tag by rule. */
+const keys = ['one', 'two'];
+const paid: Written = {
+  version: 1,
+  key: 'paid',
+  name: 'paid',
+  purpose: 'service',
+  tz: 'Asia/Shanghai',
+  where: { event: 'order_paid', within: '30d' },
+};
+const tagRules = [{ tag: 'cold', segment: paid.key }];
+const referred = [
+  ...fc.sample(fc.tuple(definitions('one'), definitions('two', ['one'])), { seed, numRuns: 1 }).flat(),
+  paid,
+];
 
 /** What definitions look through: the segments referred to, and traits that are worked out. */
 type Worked = { own: Working[]; rfm: Rfm };
@@ -52,6 +64,7 @@ function optionsOf({ own, rfm }: Worked) {
   const options = {
     segmentOf: (key: string) => compiled.get(key),
     traitOf: (name: string) => traits.get(name),
+    segmentsTagging: (of: string) => tagRules.filter(({ tag }) => tag === of).map(({ segment }) => segment),
   };
   for (const other of referred) compiled.set(other.key, compileSegment(read(other), options));
   return options;
@@ -119,9 +132,9 @@ const answerOf = (compiled: CompiledSegment, person: Person, t: number): Answer 
   return { ...answer, matched: matched ?? {} };
 };
 
-/** Events and fields that it does not ask for, or says that they do not touch it, change nothing. */
+/** Events, fields and traits that it does not ask for, or says that they do not touch it, change nothing. */
 function faultOfNeeds({ compiled, options, person, t }: Asked): string | undefined {
-  const { names, since, fields } = needsOf([compiled], t, options);
+  const { names, since, fields, traits } = needsOf([compiled], t, options);
   const only = (record: Record<string, unknown>, wanted: string[] | '*') =>
     Object.fromEntries(Object.entries(record).filter(([name]) => wanted === '*' || wanted.includes(name)));
   const needed = person.events
@@ -132,12 +145,14 @@ function faultOfNeeds({ compiled, options, person, t }: Asked): string | undefin
       context: only(event.context, fields.context),
     }));
   const touching = person.events.filter((event) => isTouchedBy(compiled, event, options));
+  const known = new Map([...person.traits].filter(([name]) => traits === '*' || traits.includes(name)));
   for (const [events, at] of [
     [needed, t],
     [needed, t + 40 * day],
     [touching, t],
   ] as const) {
-    const [fewer, all] = [answerOf(compiled, { ...person, events }, at), answerOf(compiled, person, at)];
+    const less = { ...person, events, traits: known };
+    const [fewer, all] = [answerOf(compiled, less, at), answerOf(compiled, person, at)];
     if (!isAlike(fewer, all)) return `from what it needs says ${show(fewer)} at ${iso(at)}, from all ${show(all)}`;
   }
   return undefined;
@@ -214,7 +229,7 @@ async function told(asked: Asked): Promise<string> {
   const { events: _, ...world } = known.world;
   return [
     `SEGMENTS_SEED=${seed}: ${await faultWith(ids)}`,
-    ...[definition, ...(JSON.stringify(definition).includes('"segment"') ? referred : [])].map((one) =>
+    ...[definition, ...(/"(segment|tag)"/.test(JSON.stringify(definition)) ? referred : [])].map((one) =>
       JSON.stringify(one),
     ),
     `of ${person.sub} in ${JSON.stringify(world)}`,
@@ -240,7 +255,7 @@ it(`${runs} definitions are answered by both as the oracle answers them`, { time
       const [one] = fc.sample(fc.constantFrom(...everybody), { seed: t, numRuns: 1 });
       if (one) expect(await answerOfOne({ definition, options, t }, one.sub)).toEqual(ofSql(one.sub));
       for (const group of groups) {
-        const known = { ...group, world: { ...group.world, workings: worked.own, rfm: worked.rfm } };
+        const known = { ...group, world: { ...group.world, workings: worked.own, rfm: worked.rfm, tagRules } };
         for (const person of known.people) {
           const asked = { definition, compiled, options, known, person, t };
           if (await faultIn(asked, ofSql)) throw new Error(await told(asked));

@@ -19,7 +19,7 @@ import type {
   Window,
   Working,
 } from './oracle-world.ts';
-import { traitNode } from './trait-nodes.ts';
+import { traitNode, workedOutNode } from './trait-nodes.ts';
 import {
   ages,
   base,
@@ -364,6 +364,23 @@ const hasNode = (segments: readonly string[]): Arbitrary<HasNode> =>
     ...(segments.length ? [{ weight: 3, arbitrary: fc.record({ segment: one(segments) }) as Arbitrary<HasNode> }] : []),
   );
 
+/** Two questions of one definition: what is read, asked and remembered for one of them is too little, or wrong, for the other. */
+function pairs(segments: readonly string[]): Arbitrary<Node> {
+  const has = hasNode([]);
+  const through = segments.length ? fc.record({ segment: one(segments) }) : fc.record({ tag: one<string>(tags) });
+  const pair: Arbitrary<[Node, Node]> = fc.oneof(
+    fc.tuple(turning.eventNode, turning.eventNode),
+    fc.tuple(workedOutNode, workedOutNode),
+    fc.tuple(turningPer, turningLeaf),
+    // Of fewer people than the other.
+    fc.tuple(turning.eventNode, turningPer, turningLeaf).map(([a, per, b]): [Node, Node] => [{ all: [a, per] }, b]),
+    fc.tuple(has, through).map(([a, b]): [Node, Node] => [{ all: [a, b] }, b]),
+  );
+  return fc
+    .tuple(pair, one(['all', 'any', 'not all']))
+    .map(([both, how]) => (how === 'any' ? { any: both } : how === 'all' ? { all: both } : { not: { all: both } }));
+}
+
 /** @param segments keys of segments that it may look through */
 export function nodes(segments: readonly string[] = []): Arbitrary<Node> {
   const leaf: Arbitrary<Node> = fc.oneof(
@@ -387,7 +404,11 @@ export function nodes(segments: readonly string[] = []): Arbitrary<Node> {
       { weight: 2, arbitrary: fc.record({ not: tie('node') }) },
     ),
   }));
-  return fc.oneof({ weight: 2, arbitrary: node }, { weight: 1, arbitrary: turningLeaf });
+  return fc.oneof(
+    { weight: 4, arbitrary: node },
+    { weight: 2, arbitrary: turningLeaf },
+    { weight: 2, arbitrary: pairs(segments) },
+  );
 }
 
 export const purpose = fc.oneof(

@@ -196,6 +196,14 @@ describe('what is needed', () => {
     expect(needs(per({}))).toMatchObject({ names: ['a', 'b'], since: now - 9 * day });
     expect(needs(per({ count: { lt: 2 } })).since).toBeNull();
     expect(needs({ all: [{ event: 'a', within: '3d' }, { not: { event: 'b' } }] }).since).toBeNull();
+    expect(
+      needs({
+        any: [
+          { event: 'a', within: '9d' },
+          { event: 'b', within: '3d' },
+        ],
+      }).since,
+    ).toBe(now - 9 * day);
   });
 
   test('are the fields of every path, wherever it stands, and the traits', () => {
@@ -218,7 +226,16 @@ describe('what is needed', () => {
       context: [],
     });
     expect(fields({ event: 'a', where: [{ property: 'context', op: 'exists', value: true }] }).context).toBe('*');
-    expect(needs({ trait: 'vip', op: 'eq', value: true }).traits).toEqual(['vip']);
+    expect(
+      fields({
+        any: [
+          { event: 'a', where: [eq('b')] },
+          { event: 'a', where: [eq('c')] },
+        ],
+      }).properties,
+    ).toEqual(['b', 'c']);
+    const trait = (name: string): Node => ({ trait: name, op: 'eq', value: true });
+    expect(needs({ any: [trait('vip'), trait('new')] }).traits).toEqual(['vip', 'new']);
   });
 
   test.each(['a', 'b', 'c', 'd'])('an event outside of it changes nothing: %s', (name) => {

@@ -184,6 +184,50 @@ describe('who can be a member', () => {
   });
 });
 
+test('a date comes into a range and leaves it at the very moment', async () => {
+  const joined = (ago: number) => ({ traits: { joined: new Date(now - ago * day).toISOString() } });
+  const { rows } = await people({
+    lastWeek: joined(7),
+    yesterday: joined(1),
+    rightNow: joined(0),
+    nextWeek: joined(-7),
+    later: joined(-9),
+  });
+  const [more, is_member, matched] = [{ purpose: 'service' }, true, null];
+  const later = { is_member: false, matched };
+  expect(await rows({ trait: 'joined', op: 'in_last', value: '7d' }, { more })).toEqual({
+    yesterday: { is_member, matched, due: 6 },
+    rightNow: { is_member, matched, due: 7 },
+    nextWeek: { ...later, due: 7 },
+    later: { ...later, due: 9 },
+  });
+  expect(await rows({ trait: 'joined', op: 'in_next', value: '7d' }, { more })).toEqual({
+    nextWeek: { is_member, matched, due: 7 },
+    later: { ...later, due: 2 },
+  });
+});
+
+test('of questions below `any` and `not` the values are told as they are in hand: of all, and of none', async () => {
+  const { rows } = await peopleWho({ both: [did('p', 1, { id: 1 }), did('q', 1, { id: 2 })] });
+  const per = (event: string): Node => ({ per: 'id', all: [{ event }] });
+  const never: Node = { event: 'never' };
+  const member = (matched: unknown) => ({ both: { is_member: true, matched, due: null } });
+  expect(await rows({ any: [{ all: [{ ...never, within: '1d' }, per('p')] }, per('q')] })).toEqual(
+    member({ id: [1, 2] }),
+  );
+  expect(await rows({ all: [{ event: 'q' }, { not: { all: [per('p'), never] } }] })).toEqual(member(null));
+});
+
+test('a segment that is asked about some of the people is asked about all others where it is named again', async () => {
+  const other = segment({ event: 'named' }, { key: 'other' });
+  const { members } = await people({
+    some: { events: [did('named', 1)], tags: ['some'] },
+    others: { events: [did('named', 1)] },
+  });
+  const where: Node = { any: [{ all: [{ tag: 'some' }, { segment: 'other' }] }, { segment: 'other' }] };
+  expect(await members(where, { segments: [other] })).toEqual(['others', 'some']);
+});
+
 test('F17: segments that look through each other many times are a statement that grows by each, not by their product', async () => {
   const chain = [segment({ event: 'linked' }, { key: 'link0' })];
   for (let n = 1; n <= 12; n++) {
