@@ -176,6 +176,14 @@ describe('the moment at which an answer turns', () => {
     });
   });
 
+  test('of different values is when the last event of one leaves', () => {
+    const done = [did('a', 9, { id: 1 }), did('a', 5, { id: 2 }), did('a', 3, { id: 1 })];
+    expect(dueOf({ event: 'a', distinct: { of: 'id', gte: 2 }, within: '10d' }, done)).toEqual({
+      holds: true,
+      dueAt: now + 5 * day,
+    });
+  });
+
   test('of a step that must not follow is when the time has passed', () => {
     const cart = { sequence: [{ event: 'cart_added' }, { no: { event: 'order_paid' }, for: '24h' }], within: '7d' };
     const added = [did('cart_added', 0.5)];
