@@ -97,6 +97,15 @@ describe('a value worked out of events', () => {
   });
 });
 
+test('a ratio needs what the part needs that looks further back', () => {
+  const paid = (within: string) => ({ event: 'order_paid', count: true as const, within });
+  for (const [above, below] of [
+    ['9d', '3d'],
+    ['3d', '9d'],
+  ] as const)
+    expect(compileComputed({ ratio: [paid(above), paid(below)] }, tz).since(now)).toBe(now - 9 * day);
+});
+
 describe('live and in SQL', () => {
   let seed = 7;
   const random = (below: number) => {

@@ -184,6 +184,12 @@ describe('the moment at which an answer turns', () => {
     });
   });
 
+  test('of a step that is to be cancelled is when it is', () => {
+    const kept = { sequence: [{ event: 'paid', unless: { event: 'refunded', same: 'id' } }, { event: 'sent' }] };
+    const done = [did('paid', 2, { id: 1 }), did('sent', 1), did('refunded', -0.5, { id: 1 })];
+    expect(dueOf(kept, done)).toEqual({ holds: true, dueAt: now + 12 * hour });
+  });
+
   test('of a step that must not follow is when the time has passed', () => {
     const cart = { sequence: [{ event: 'cart_added' }, { no: { event: 'order_paid' }, for: '24h' }], within: '7d' };
     const added = [did('cart_added', 0.5)];

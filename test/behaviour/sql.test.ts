@@ -256,6 +256,33 @@ describe('sequences', () => {
     expect(found.leaving).toEqual({ is_member: false, matched: null, due: 0.5 });
   });
 
+  test('none for a time, and what follows at its very end follows', async () => {
+    const { rows } = await peopleWho({ atTheEnd: [did('cart', 2), did('buy', 1)] });
+    expect(await rows({ sequence: [{ event: 'cart' }, { no: buy, for: '24h' }] })).toEqual({});
+  });
+
+  test('neither of two that must not lie between; what is chosen does not lie between', async () => {
+    const steps = (...between: BehaviourEvent[]) => [did('a', 3), ...between, did('d', 1)];
+    const { members } = await peopleWho({ none: steps(), one: steps(did('b', 2)), other: steps(did('c', 2)) });
+    const [no, a, d] = [(event: string) => ({ no: { event } }), { event: 'a' }, { event: 'd' }];
+    expect(await members({ sequence: [a, no('b'), no('c'), d] })).toEqual(['none']);
+    expect(await members({ sequence: [a, no('a'), d] })).toEqual(['none', 'one', 'other']);
+  });
+
+  test('the first step may be as much older than the window as all steps may be apart', async () => {
+    const { members } = await peopleWho({ slow: [did('begun', 80), did('done', 1)] });
+    expect(await members({ sequence: [{ event: 'begun' }, { event: 'done' }], in: '90d', within: '7d' })).toEqual([
+      'slow',
+    ]);
+  });
+
+  test('of several values the last to fall counts, not one that comes to hold', async () => {
+    const bought = (p: number, ago: number) => [did('view', ago, { p }), did('buy', ago, { p })];
+    const { rows } = await peopleWho({ two: [...bought(1, 7), ...bought(2, 1)] });
+    const was: Node = { sequence: [view, buy], same: 'p', between: ['10d', '5d'] };
+    expect(await rows(was)).toMatchObject({ two: { is_member: true, due: 3 } });
+  });
+
   test('two of one instant are in the order of their receipt', async () => {
     const [first, second] = [did('view', 1), did('buy', 1)];
     const [third, fourth] = [did('buy', 1), did('view', 1)];

@@ -166,6 +166,14 @@ describe('a member', () => {
   });
 });
 
+test('days are those of the time zone of each definition, where several are asked at once', () => {
+  const midnight = Date.parse('2026-11-26T00:00:00+08:00');
+  const about = [1, 0].map((before) => did('a', 0, {}, { timestamp: midnight - before }));
+  const evaluation = createEvaluation(personWith(about), now);
+  const isOnTwoDays = (tz: string) => compiled({ event: 'a', days: { eq: 2 } }, { tz }).evaluateIn(evaluation).isMember;
+  expect([isOnTwoDays('Asia/Shanghai'), isOnTwoDays('UTC')]).toEqual([true, false]);
+});
+
 describe('what is needed', () => {
   const needs = (where: Node) => needsOf([compiled(where)], now, alone);
 
