@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { BehaviourEvent } from '../../src/behaviour/language.ts';
+import { mostAheadMs } from '../../src/events/event-time.ts';
 import type { Node } from '../../src/segments/definition.ts';
 import { day, did, now } from '../helpers/behaviour.ts';
 import { testDatabase } from '../helpers/database.ts';
@@ -207,6 +208,18 @@ describe('aggregates, each with when time alone may change it', () => {
     const found = await rows({ event: 'soon', unless });
     expect(found.ahead).toEqual(later(0.001));
     expect(found.cancelled).toEqual(member(0.001));
+  });
+
+  test('what a clock that ran ahead said before its time is in the windows of its time', async () => {
+    const { members, subs } = await peopleWho({ ahead: [did('early', 7 - 1 / 1440), did('then', 6)] });
+    const received_at = new Date(now - 7 * day + 60_000 - mostAheadMs);
+    await db('events').where({ subject_id: subs.ahead, event: 'early' }).update({ received_at });
+    const after = new Date(now - 7 * day).toISOString();
+    for (const window of [{ within: '7d' }, { between: ['7d', '1d'] }, { after }] as const)
+      expect(await members({ event: 'early', ...window } as Node)).toEqual(['ahead']);
+    expect(await members({ sequence: [{ event: 'early' }, { event: 'then' }], in: '1d', within: '145h' })).toEqual([
+      'ahead',
+    ]);
   });
 
   test('a window that opens next week holds nobody yet', async () => {
