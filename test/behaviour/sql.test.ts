@@ -210,16 +210,24 @@ describe('aggregates, each with when time alone may change it', () => {
     expect(found.cancelled).toEqual(member(0.001));
   });
 
-  test('what a clock that ran ahead said before its time is in the windows of its time', async () => {
-    const { members, subs } = await peopleWho({ ahead: [did('early', 7 - 1 / 1440), did('then', 6)] });
-    const received_at = new Date(now - 7 * day + 60_000 - mostAheadMs);
+  test('what a clock that ran ahead said in the month before is in the windows of its time', async () => {
+    const month = Date.parse('2026-11-01T00:00:00Z');
+    const [timestamp, at] = [month + 60_000, month + 7 * day];
+    const { members, subs } = await peopleWho({
+      ahead: [did('early', 0, {}, { timestamp }), did('then', 0, {}, { timestamp: month + 2 * day + 1 })],
+    });
+    await db.raw(`select ensure_event_partition('2026-10-15T00:00:00Z')`);
+    const received_at = new Date(timestamp - mostAheadMs);
     await db('events').where({ subject_id: subs.ahead, event: 'early' }).update({ received_at });
-    const after = new Date(now - 7 * day).toISOString();
-    for (const window of [{ within: '7d' }, { between: ['7d', '1d'] }, { after }] as const)
-      expect(await members({ event: 'early', ...window } as Node)).toEqual(['ahead']);
-    expect(await members({ sequence: [{ event: 'early' }, { event: 'then' }], in: '1d', within: '145h' })).toEqual([
-      'ahead',
-    ]);
+    const early = { event: 'early' };
+    for (const where of [
+      { ...early, within: '7d' },
+      { ...early, between: ['7d', '1d'] },
+      { ...early, after: new Date(month).toISOString() },
+      { ...early, calendar: { unit: 'month' } },
+      { sequence: [early, { event: 'then' }], in: '2d', within: '5d' },
+    ] as Node[])
+      expect(await members(where, { at, more: { tz: 'UTC' } }), JSON.stringify(where)).toEqual(['ahead']);
   });
 
   test('a window that opens next week holds nobody yet', async () => {
