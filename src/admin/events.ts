@@ -91,7 +91,7 @@ function feedLine(item: FeedItem, t: Translate, titles: Titles) {
   return {
     ...common,
     title: titles.ofEvent(event),
-    about: aboutOf(properties),
+    about: maskedText(aboutOf(item.properties) ?? ''),
     ...{ event, original_event, channel, trust, counts, least_trust, consents, recorded_sub, timestamp, type },
     anonymous_id: item.anonymous_id,
     whose: recorded_sub ?? item.anonymous_id,

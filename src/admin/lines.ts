@@ -18,10 +18,11 @@ export function fieldsOf(values: Record<string, unknown>): { name: string; value
 /** Properties that say what an event is about, the clearest first. */
 const saying = ['name', 'title', 'product_id', 'order_id', 'query', 'path', 'url'];
 
-/** In a few words; undefined of an event that has no such property. */
-export function aboutOf(fields: { name: string; value: string }[]): string | undefined {
-  const found = saying.flatMap((known) => fields.find(({ name, value }) => name === known && value) ?? []);
-  return found[0]?.value.slice(0, 60);
+/** In a few words; undefined of an event that has no such property, or one that is no word. */
+export function aboutOf(properties: Record<string, unknown>): string | undefined {
+  const values = saying.map((name) => properties[name]);
+  const found = values.find((value) => (typeof value === 'string' && value !== '') || typeof value === 'number');
+  return found === undefined ? undefined : plain(found).slice(0, 60);
 }
 
 export function eventLine(event: EventItem, sub: string, titles: Titles) {
@@ -29,7 +30,7 @@ export function eventLine(event: EventItem, sub: string, titles: Titles) {
   return {
     ...event,
     title: titles.ofEvent(event.event),
-    about: aboutOf(fields),
+    about: aboutOf(event.properties),
     /** Recorded under another sub than the one that stands: where it came from in a merge. */
     origin: event.recorded_sub !== sub ? event.recorded_sub : null,
     fields,

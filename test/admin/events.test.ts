@@ -32,6 +32,18 @@ describe('the debugger', () => {
     expect(html).toContain('不计入：至少须为“已登录”');
   });
 
+  it('says beside the name what an event is about, and nothing where that is no word', async () => {
+    await send([track('app_opened', { anonymousId: 'anon-2', properties: { query: {} } })]);
+    await send([track('searched', { anonymousId: 'anon-2', properties: { query: '普洱' } })]);
+    const { html } = await page('?person=anon-2');
+    expect(
+      html.match(/<summary[^>]*>[\s\S]*?<\/summary>/g)?.map((line) => [line.includes('普洱'), line.includes('{}')]),
+    ).toEqual([
+      [true, false],
+      [false, false],
+    ]);
+  });
+
   it('shows what was refused with its reason, and can show that alone', async () => {
     await send([track('fine', { userId: 'u1' }), track('')]);
     const { html } = await page('?outcome=refused');
