@@ -11,7 +11,7 @@ import type { Translate } from '../http/i18n.ts';
 import type { Segment } from './definition.ts';
 import { parseSegment, sentenceOf } from './parse.ts';
 import { type References, readTagging, referencesIn } from './rules.ts';
-import { newestDefinitions } from './store.ts';
+import { type DefinitionRow, standingDefinitions } from './store.ts';
 
 export type SegmentServices = {
   clock: Clock;
@@ -40,31 +40,34 @@ export async function checkDefinition(
   json: unknown,
 ): Promise<{ segment: Segment } | { faults: Fault[] }> {
   const { canonicalName } = await readCatalogue();
-  const known = await newestDefinitions(db);
+  const known = await standingDefinitions(db);
   const tagging = await readTagging(db);
   const parsed = parseSegment(json, { canonicalName, segmentKeys: new Set(known.map(({ key }) => key)), isTrait });
   if ('faults' in parsed) return parsed;
-  const ring = ringThrough(parsed.segment, new Map(known.map(({ key, definition }) => [key, definition])), tagging);
+  const ring = ringThrough(parsed.segment, known, tagging);
   return ring ? { faults: [{ path: 'where', code: 'refers_in_ring', values: { ring: ring.join(' → ') } }] } : parsed;
 }
 
 /** Declared ones are an open list. Signing in is nothing that segments hear of. */
 const isTrait = (name: string) => name !== 'last_sign_in_at';
 
-/** The way from this segment through others back to itself. */
+/** The way from this definition through others, by whichever of their versions, back to its segment. */
 export function ringThrough(
   segment: Segment,
-  others: Map<string, Segment>,
+  standing: DefinitionRow[],
   tagging: References['segmentsTagging'],
 ): string[] | undefined {
+  const versions = Map.groupBy(standing, ({ key }) => key);
   const seen = new Set<string>();
   const walk = (definition: Segment, way: string[]): string[] | undefined => {
     for (const key of referencesIn(definition, tagging).segments) {
       if (key === segment.key) return [...way, key];
-      const next = seen.has(key) ? undefined : others.get(key);
+      if (seen.has(key)) continue;
       seen.add(key);
-      const found = next && walk(next, [...way, key]);
-      if (found) return found;
+      for (const next of versions.get(key) ?? []) {
+        const found = walk(next.definition, [...way, key]);
+        if (found) return found;
+      }
     }
     return undefined;
   };

@@ -22,13 +22,13 @@ import {
   listSegments,
   lockSegment,
   newestBuild,
-  newestDefinitions,
   raiseRevision,
   readNames,
   readSegment,
   readVersions,
   retireBuilds,
   type SegmentRow,
+  standingDefinitions,
   takeFromList,
   updateSegment,
   type VersionRow,
@@ -150,7 +150,7 @@ export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentSe
   await stopRounds(trx);
   const row = await standing(trx, key);
   const tagging = await readTagging(trx);
-  const through = (await newestDefinitions(trx)).find(
+  const through = (await standingDefinitions(trx)).find(
     (other) => other.key !== key && referencesIn(other.definition, tagging).segments.has(key),
   );
   const [rule] = (await readTagRules(trx)).filter(({ segment }) => segment === key);

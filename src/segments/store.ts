@@ -144,12 +144,27 @@ export async function readNames(db: Knex): Promise<{ key: string; name: string }
   return db('segments').whereNot({ status: 'archived' }).orderBy('key').select('key', 'name');
 }
 
-/** The newest version of each, also where it is not in force yet: what a cycle is looked for in. */
+/** The newest version of each, also where it is not in force yet: what is asked for when a segment is evaluated again. */
 export async function newestDefinitions(db: Knex): Promise<DefinitionRow[]> {
   return db('segments as s')
     .join('segment_versions as v', (on) => on.on('v.segment_id', 's.id').andOn('v.version', 's.version'))
     .whereNot('s.status', 'archived')
     .orderBy('s.id')
+    .select('s.key', 's.kind', 'v.definition');
+}
+
+/**
+ * All that segments ask now or will: the newest version of each and, where that is not in force yet, the one in force too, which a paused
+ * segment keeps. Whoever refuses what another segment rests on looks here.
+ */
+export async function standingDefinitions(db: Knex): Promise<DefinitionRow[]> {
+  return db('segments as s')
+    .leftJoin('segment_builds as b', 'b.id', 's.live_build_id')
+    .join('segment_versions as v', (on) =>
+      on.on('v.segment_id', 's.id').andOn(db.raw('v.version in (s.version, b.version)')),
+    )
+    .whereNot('s.status', 'archived')
+    .orderBy(['s.id', 'v.version'])
     .select('s.key', 's.kind', 'v.definition');
 }
 

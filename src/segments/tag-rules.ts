@@ -5,7 +5,7 @@ import { rebuildReaders } from './build.ts';
 import { ringThrough, type SegmentServices } from './check.ts';
 import { orderDefinitions } from './queue.ts';
 import { readTagging, referencesIn } from './rules.ts';
-import { newestDefinitions, raiseRevision } from './store.ts';
+import { raiseRevision, standingDefinitions } from './store.ts';
 import { deleteTagRule, insertTagRule, type TagRule } from './tag-rule-store.ts';
 
 export { readTagRules as tagRules } from './tag-rule-store.ts';
@@ -17,16 +17,19 @@ export async function addTagRule(
   { tag, segment, by }: { tag: string; segment: string; by: string },
 ): Promise<boolean> {
   await orderDefinitions(trx);
-  const known = new Map((await newestDefinitions(trx)).map(({ key, definition }) => [key, definition]));
-  const definition = known.get(segment);
-  if (!definition) throw fail('not_found');
+  const standing = await standingDefinitions(trx);
+  const own = standing.filter(({ key }) => key === segment);
+  if (!own.length) throw fail('not_found');
   const isNew = await insertTagRule(trx, { tag, segment, created_at: services.clock.now(), created_by: by });
   if (!isNew) return false;
-  const ring = ringThrough(definition, known, await readTagging(trx));
-  // A list says in its definition that it is itself.
-  if (ring && ring.length > 2) throw refused(ring);
-  const asksItself = referencesIn(definition, () => []).tags.has(tag);
-  if (asksItself) throw refused([segment, segment]);
+  const tagging = await readTagging(trx);
+  for (const { definition } of own) {
+    const ring = ringThrough(definition, standing, tagging);
+    // A list says in its definition that it is itself.
+    if (ring && ring.length > 2) throw refused(ring);
+    const asksItself = referencesIn(definition, () => []).tags.has(tag);
+    if (asksItself) throw refused([segment, segment]);
+  }
   await rebuildTagReaders(trx, services, tag);
   return true;
 }

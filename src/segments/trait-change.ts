@@ -13,7 +13,7 @@ import type { SegmentServices } from './check.ts';
 import { sentenceOf } from './parse.ts';
 import { orderDefinitions } from './queue.ts';
 import { readTagging, referencesIn } from './rules.ts';
-import { newestDefinitions, raiseRevision } from './store.ts';
+import { raiseRevision, standingDefinitions } from './store.ts';
 
 async function checkedTrait(services: SegmentServices, json: unknown): Promise<OwnTrait> {
   const parsed = parseTrait(json, await services.readCatalogue());
@@ -57,7 +57,7 @@ export async function removeTrait(trx: Knex.Transaction, name: string): Promise<
   await orderDefinitions(trx);
   if (!(await deleteDefinition(trx, name))) throw fail('not_found');
   const tagging = await readTagging(trx);
-  const reader = (await newestDefinitions(trx)).find(({ definition }) =>
+  const reader = (await standingDefinitions(trx)).find(({ definition }) =>
     referencesIn(definition, tagging).traits.has(name),
   );
   if (reader) throw fail('conflict', { message: `The segment "${reader.key}" asks for this trait.` });

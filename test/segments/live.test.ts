@@ -161,6 +161,27 @@ describe('a segment', () => {
     });
   });
 
+  it('is looked through as it was while it is paused: what would make a ring with that is refused, and what it rests on stays', async () => {
+    await create({ key: 'paused-base', where: { event: 'clicked' } });
+    await create({ key: 'paused-a', where: { all: [{ not: { tag: 'cold' } }, { segment: 'paused-base' }] } });
+    await create({ key: 'paused-b', where: { segment: 'paused-a' } });
+    await settle();
+    await db.transaction((trx) => pauseSegment(trx, world.services, 'paused-a'));
+    await edit('paused-a', { where: { event: 'clicked' } });
+    const rule = { tag: 'cold', segment: 'paused-b', by: 'test' };
+    await expect(db.transaction((trx) => addTagRule(trx, world.services, rule))).rejects.toMatchObject({
+      code: 'invalid_fields',
+      fields: { segment: expect.stringContaining('paused-b → paused-a → paused-b') },
+    });
+    const archive = () => db.transaction((trx) => archiveSegment(trx, world.services, 'paused-base'));
+    await expect(archive()).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('paused-a') });
+    await db.transaction((trx) => resumeSegment(trx, world.services, 'paused-a'));
+    await settle();
+    await archive();
+    expect(await db.transaction((trx) => addTagRule(trx, world.services, rule))).toBe(true);
+    await db.transaction((trx) => removeTagRule(trx, world.services, rule));
+  });
+
   it('refuses one of two edits at once that are a ring together', async () => {
     for (const key of ['at-once-a', 'at-once-b']) await create({ key, where: { event: 'clicked' } });
     await settle();
