@@ -5,8 +5,8 @@ import { timeline } from '../events/timeline.ts';
 import { listClients } from '../oidc/clients.ts';
 import { browserSessionsOf, endGrantOf, endOthersOf, endSessionOf, grantsOf } from '../oidc/grants.ts';
 import { profileOf } from '../profiles/profile.ts';
-import { membershipsOf } from '../segments/membership.ts';
 import { segmentPage } from '../segments/segment.ts';
+import { readMemberships } from '../segments/state-store.ts';
 import { casesOf, relatedSubjects } from '../subjects/cases.ts';
 import type { Subject } from '../subjects/subjects.ts';
 import { mergesOf } from '../subjects/undo.ts';
@@ -91,7 +91,7 @@ const pages: AdminRoute[] = [
   }),
   personPage('profile', '/profile', (deps, request, { sub }) => profilePage(deps, sub, request)),
   personPage('segments', '/segments', async (deps, { t }, { sub }) => {
-    const memberships = await membershipsOf(deps.db, sub);
+    const memberships = await readMemberships(deps.db, sub);
     const known = await segmentPage(deps.db, { after: undefined, limit: 200 });
     return {
       memberships: memberships.map((membership) => ({ ...membership, values: matchedLines(membership.matched, t) })),

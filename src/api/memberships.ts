@@ -1,6 +1,7 @@
 /** The segments a person is in, and why they are in one or are not. The rules are segments/. */
 import { z } from 'zod';
-import { explainMembership, membershipsOf } from '../segments/membership.ts';
+import { explainMembership } from '../segments/membership.ts';
+import { readMemberships } from '../segments/state-store.ts';
 import { timestamp } from './page.ts';
 import { requestedSubject, standing, subjectId } from './person.ts';
 import { route } from './services.ts';
@@ -70,7 +71,7 @@ export const membershipRoutes = [
     params: requestedSubject,
     answer: z.object({ data: z.array(z.object({ key, name: z.string(), entered_at: timestamp, matched })) }),
     async handle({ db }, { params: { sub } }) {
-      return { data: await membershipsOf(db, (await standing(db, sub)).sub) };
+      return { data: await readMemberships(db, (await standing(db, sub)).sub) };
     },
   }),
   route({

@@ -6,7 +6,8 @@ import { readWorkings } from '../profiles/computed.ts';
 import { rfmSettings } from '../profiles/rfm.ts';
 import type { ComputedTrait } from '../profiles/trait.ts';
 import { type TraitRow, traitDefinitions } from '../profiles/trait-store.ts';
-import { addTagRule, removeTagRule, tagRules } from '../segments/tag-rules.ts';
+import { readTagRules } from '../segments/tag-rule-store.ts';
+import { addTagRule, removeTagRule } from '../segments/tag-rules.ts';
 import { changeRfm, defineTrait, editTrait, removeTrait } from '../segments/trait-change.ts';
 import { text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
@@ -193,7 +194,7 @@ export const traitRoutes = [
     id: 'listTagRules',
     summary: 'Which segments give which tags',
     answer: z.object({ data: z.array(rule) }),
-    handle: async ({ db }) => ({ data: await tagRules(db) }),
+    handle: async ({ db }) => ({ data: await readTagRules(db) }),
   }),
   route({
     ...writes,

@@ -19,7 +19,8 @@ export async function countTags(trx: Knex, sub: string): Promise<number> {
   return Number(row?.n ?? 0);
 }
 
-export async function dropTag(trx: Knex, { sub, tag }: Tagging): Promise<boolean> {
+/** Under whichever sub it was given. @returns false: it was not there, or is there by a rule alone */
+export async function untagPerson(trx: Knex, { sub, tag }: Tagging): Promise<boolean> {
   const { rowCount } = await trx.raw(
     `delete from profile_tags where tag = :tag
         and subject_id = any (array(select member_id from subject_members where subject_id = :sub::uuid))`,

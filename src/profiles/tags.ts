@@ -1,7 +1,7 @@
 /** Tags that somebody gives a person; those by rule are the segments'. */
 import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
-import { addTag, countTags, dropTag } from './tag-store.ts';
+import { addTag, countTags } from './tag-store.ts';
 
 const mostTags = 200;
 /** As a segment can name it. */
@@ -18,9 +18,4 @@ export async function tagPerson(
   if (isNew && (await countTags(trx, sub)) > mostTags)
     throw fail('invalid_fields', { fields: { tag: `A person has at most ${mostTags} tags.` } });
   return isNew;
-}
-
-/** Under whichever sub it was given. @returns false: it was not there, or is there by a rule alone */
-export async function untagPerson(trx: Knex.Transaction, { sub, tag }: { sub: string; tag: string }): Promise<boolean> {
-  return dropTag(trx, { sub, tag });
 }

@@ -18,8 +18,6 @@ import {
 } from './state-store.ts';
 import { readDefinitions, readSegment, type SegmentRow } from './store.ts';
 
-export { readMemberships as membershipsOf } from './state-store.ts';
-
 async function rowOf(db: Knex, key: string): Promise<SegmentRow> {
   const row = await readSegment(db, key);
   if (!row) throw fail('not_found');

@@ -8,8 +8,6 @@ import { readTagging, referencesIn } from './rules.ts';
 import { raiseRevision, standingDefinitions } from './store.ts';
 import { deleteTagRule, insertTagRule, type TagRule } from './tag-rule-store.ts';
 
-export { readTagRules as tagRules } from './tag-rule-store.ts';
-
 /** @returns false: it was there @throws not_found: no such segment | invalid_fields: the segment asks, through others maybe, for the tag */
 export async function addTagRule(
   trx: Knex.Transaction,
