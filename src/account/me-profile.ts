@@ -87,7 +87,7 @@ export const meProfileRoutes = [
     tag: 'profile',
     summary: 'Switch it off, or on again',
     scopes: ['me:write'],
-    body: z.strictObject({ on: z.boolean() }),
+    body: z.strictObject({ is_on: z.boolean() }),
     answer: Personalisation,
     async handle({ db, clientOf }, { body, caller, request_id, ip }) {
       const sub = personOf(caller);
@@ -95,7 +95,7 @@ export const meProfileRoutes = [
       const channel = (await clientOf(client_id))?.channel ?? 'server';
       return db.transaction(async (trx) => {
         const evidence = { client_id, request_id, ip };
-        await recordPersonalisation(trx, { subject_id: sub, is_on: body.on, channel, evidence });
+        await recordPersonalisation(trx, { subject_id: sub, is_on: body.is_on, channel, evidence });
         await recordAudit(trx, {
           actor_kind: 'person',
           actor_id: sub,
@@ -104,7 +104,7 @@ export const meProfileRoutes = [
           ip,
           request_id,
           action: 'personalisation.set',
-          details: { is_on: body.on },
+          details: { is_on: body.is_on },
         });
         return shown(await personalisationOf(trx, sub));
       });

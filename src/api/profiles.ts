@@ -211,7 +211,7 @@ export const profileRoutes = [
     summary: 'Record that a person switched personalisation off, or on again',
     params: requestedSubject,
     body: z.strictObject({
-      on: z.boolean(),
+      is_on: z.boolean(),
       channel: channel.default('server'),
       evidence: z
         .record(z.string().max(100), z.union([text(500), z.number(), z.boolean()]))
@@ -225,8 +225,8 @@ export const profileRoutes = [
       const { sub } = await standing(services.db, params.sub);
       return writeOnce(services, { caller, operation: `recordPersonalisation ${sub}`, body, headers }, async (trx) => {
         const evidence = { ...body.evidence, client_id: caller.client_id, request_id: request.request_id };
-        await recordPersonalisation(trx, { subject_id: sub, is_on: body.on, channel: body.channel, evidence });
-        const details = { is_on: body.on };
+        await recordPersonalisation(trx, { subject_id: sub, is_on: body.is_on, channel: body.channel, evidence });
+        const details = { is_on: body.is_on };
         await recordAudit(trx, { ...actorOf(request), action: 'personalisation.set', subject_id: sub, details });
         return personalisationOf(trx, sub);
       });

@@ -23,20 +23,24 @@ export type Rejected = { source_id: number; received_at: Date; rejections: Rejec
 /** Of one source in an hour: enough to see what is wrong, and no way to fill the disk with what was refused (threat F17). */
 export const mostAnHour = 1_000;
 
-/** Those of requests that are served at the same time travel together. */
+/** Those of requests that are served at the same time travel together. What a source has already is counted once for all of its rows. */
 export const insertRejections = batched(async (db, asked: Rejected[]) => {
   const rows = asked.flatMap(({ rejections, ...of }) => rejections.map((rejection) => ({ ...of, ...rejection })));
   await db.raw(
-    `insert into event_rejections (source_id, received_at, message_id, code, message, path, sample)
+    `with refused as (
+       select r.*, row_number() over (partition by source_id order by place) as position
+         from rows from (json_to_recordset(:rows::json) as (source_id int, received_at timestamptz, message_id text, code text,
+                                                            message text, path text, sample text))
+              with ordinality as r (source_id, received_at, message_id, code, message, path, sample, place)
+     ), kept as (
+       select source_id, (select count(*) from (
+                select from event_rejections e
+                 where e.source_id = s.source_id and e.received_at > s.received_at - interval '1 hour' limit :most) k) as n
+         from (select source_id, max(received_at) as received_at from refused group by source_id) s
+     )
+     insert into event_rejections (source_id, received_at, message_id, code, message, path, sample)
      select source_id, received_at, message_id, code, message, path, sample
-       from (select r.*, row_number() over (partition by source_id order by place) as position
-               from rows from (json_to_recordset(:rows::json) as (source_id int, received_at timestamptz, message_id text, code text,
-                                                                  message text, path text, sample text))
-                    with ordinality as r (source_id, received_at, message_id, code, message, path, sample, place)) n
-      where position + (select count(*) from (
-              select from event_rejections e
-               where e.source_id = n.source_id and e.received_at > n.received_at - interval '1 hour' limit :most) k) <= :most
-      order by place`,
+       from refused join kept using (source_id) where position + n <= :most order by place`,
     { rows: storableJson(rows), most: mostAnHour },
   );
   return asked.map(() => undefined);

@@ -257,11 +257,11 @@ describe('the person who is signed in', () => {
 
   test('switches personalisation off and on, on record', async () => {
     const sub = await person();
-    expect((await me('PUT', '/personalisation', sub, { on: false })).body).toMatchObject({ is_on: false });
+    expect((await me('PUT', '/personalisation', sub, { is_on: false })).body).toMatchObject({ is_on: false });
     expect((await me('GET', '/personalisation', sub)).body).toMatchObject({ is_on: false, at: expect.any(String) });
     expect((await api('GET', `/subjects/${sub}/personalisation`, undefined, 'reader')).body.is_on).toBe(false);
     expect(
-      (await api('PUT', `/subjects/${sub}/personalisation`, { on: true, evidence: { form: 'A-7' } })).body.is_on,
+      (await api('PUT', `/subjects/${sub}/personalisation`, { is_on: true, evidence: { form: 'A-7' } })).body.is_on,
     ).toBe(true);
     expect(await db('personalisation_choices').where({ subject_id: sub }).orderBy('id')).toMatchObject([
       { is_on: false, channel: 'miniprogram', evidence: { client_id: 'demo-miniprogram' } },
