@@ -1,4 +1,5 @@
 /** An explanation as the page shows it: each condition in words, with what was found beside what is wanted. */
+import { formatNumber } from '../http/i18n.ts';
 import type { Node } from '../segments/definition.ts';
 import type { ExplainedNode } from '../segments/explain.ts';
 import { plain } from './lines.ts';
@@ -60,7 +61,7 @@ function valuesIn({ node, candidates }: ExplainedNode, words: Words): Values | u
       holds,
       found: members.map((member) => ({
         holds: member.holds,
-        observed: member.observed === null ? '—' : foundIn(words, member.observed),
+        observed: member.observed === null ? '—' : foundIn(member.observed),
       })),
     })),
   };
@@ -68,13 +69,12 @@ function valuesIn({ node, candidates }: ExplainedNode, words: Words): Values | u
 
 function foundOf({ node, observed }: ExplainedNode, words: Words): string | undefined {
   if (observed === undefined || observed === null) return undefined;
-  if (!node || !('sequence' in node)) return foundIn(words, observed);
+  if (!node || !('sequence' in node)) return foundIn(observed);
   const steps = node.sequence.filter((step) => !('no' in step)).length;
   return words.t('admin.explain.steps', { reached: observed, steps });
 }
 
-const foundIn = ({ number }: Words, observed: unknown) =>
-  typeof observed === 'number' ? number(observed) : plain(observed);
+const foundIn = (observed: unknown) => (typeof observed === 'number' ? formatNumber(observed) : plain(observed));
 
 /** The first or the last event is not compared with a number. */
 const isCounted = (node: Node | undefined) => node !== undefined && !('first' in node) && !('last' in node);

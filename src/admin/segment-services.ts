@@ -1,5 +1,4 @@
 /** What segments/ is given by a page: faults in the reader's language, and events by the names that readers know. */
-import { formatNumber } from '../http/i18n.ts';
 import type { Segment } from '../segments/definition.ts';
 import type { AdminRequest } from './console.ts';
 import type { AdminDependencies } from './dependencies.ts';
@@ -15,7 +14,7 @@ export async function wordsFor(
   deps: AdminDependencies,
   { t, language }: Pick<AdminRequest, 't' | 'language'>,
 ): Promise<Words> {
-  return { t, language, titles: await readTitles(deps, language), number: formatNumber };
+  return { t, language, titles: await readTitles(deps, language) };
 }
 
 /** As one would write it: the database keeps the fields in an order of its own. */

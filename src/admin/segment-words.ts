@@ -8,7 +8,7 @@ import {
   type Window,
 } from '../behaviour/language.ts';
 import type { Language, Translate } from '../http/i18n.ts';
-import { formatTime } from '../http/i18n.ts';
+import { formatNumber, formatTime } from '../http/i18n.ts';
 import type { Node } from '../segments/definition.ts';
 import { propertyTitle, type Titles } from './titles.ts';
 
@@ -16,7 +16,6 @@ export type Words = {
   t: Translate;
   language: Language;
   titles: Titles;
-  number(value: number): string;
 };
 
 export type Phrase = { text: string; parts: Phrase[] };
@@ -120,11 +119,11 @@ function eventInWords(words: Words, node: EventNode): string {
 /** Of the numbers to compare with: whether it is one time or several. */
 const mostIn = (stated: object) => Math.max(...Object.values(stated).filter((value) => typeof value === 'number'));
 
-export function comparisonInWords({ t, number }: Words, stated: object): string {
+export function comparisonInWords({ t }: Words, stated: object): string {
   return comparisons
     .flatMap((op) => {
       const value = (stated as Record<string, unknown>)[op];
-      return typeof value === 'number' ? [t(`admin.says.compare_${op}`, { value: number(value) })] : [];
+      return typeof value === 'number' ? [t(`admin.says.compare_${op}`, { value: formatNumber(value) })] : [];
     })
     .join(t('admin.says.and'));
 }
@@ -166,9 +165,10 @@ function conditionInWords(words: Words, condition: Condition): string {
 /** What is greater or less is an amount; what equals may be a number that names something. */
 const amounts = ['gt', 'gte', 'lt', 'lte'];
 
-function operatorInWords({ t, number }: Words, op: string, value: unknown): string {
+function operatorInWords({ t }: Words, op: string, value: unknown): string {
   if (op === 'exists') return t(value === false ? 'admin.says.op_missing' : 'admin.says.op_exists');
-  if (typeof value === 'number' && amounts.includes(op)) return t(`admin.says.op_${op}`, { value: number(value) });
+  if (typeof value === 'number' && amounts.includes(op))
+    return t(`admin.says.op_${op}`, { value: formatNumber(value) });
   return t(`admin.says.op_${op}`, { value: Array.isArray(value) ? value.join(t('admin.says.comma')) : value });
 }
 

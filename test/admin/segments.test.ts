@@ -1,7 +1,7 @@
 /** Segments in the console by their forms: made without a script, counted, explained, handed out as a file. */
 import { describe, expect, it } from 'vitest';
 import { sentenceIn } from '../../src/admin/segment-words.ts';
-import { createI18n, formatNumber } from '../../src/http/i18n.ts';
+import { createI18n } from '../../src/http/i18n.ts';
 import type { Node } from '../../src/segments/definition.ts';
 import { templates } from '../../src/segments/templates.ts';
 import { unescapeHtml } from '../login/visitor.ts';
@@ -382,7 +382,6 @@ describe('the sentence of a definition', () => {
         t: createI18n().translator(language),
         language,
         titles: { ofEvent: (name) => name, ofTrait: (name) => name, ofSegment: (key) => key },
-        number: formatNumber,
       },
       where,
     );
