@@ -12,7 +12,7 @@ export async function up(knex: Knex): Promise<void> {
       used_on date not null
     );
     comment on table event_contexts is 'What many events have in common of their context: the browser, the language, the campaign; and the page. Names nobody.';
-    comment on column event_contexts.id is 'The start of the SHA-256 of its text: every process finds the same one. Whoever makes two texts with the same one confuses two contexts of their own.';
+    comment on column event_contexts.id is 'The start of the SHA-256 of its text: every process finds the same one. Another text that has the same one stays with its events.';
     comment on column event_contexts.used_on is 'The first day of the last month whose events refer to it: it goes with the partition of that month.';
 
     create function id_key(id text) returns uuid language sql immutable parallel safe as $$
