@@ -31,12 +31,12 @@ import {
   lockBuilding,
   lockSegment,
   markEmptied,
-  newestDefinitions,
   raiseRevision,
   retireBuild,
   takeBuild,
   takeLeft,
   updateSegment,
+  wantedDefinitions,
 } from './store.ts';
 
 export type BuildServices = { db: Database; clock: Clock; log: Logger };
@@ -156,14 +156,22 @@ export async function rebuildSeeing(trx: Knex.Transaction, { clock }: { clock: C
   await rebuildReaders(trx, sees, at);
 }
 
-/** Asks for all segments to be built again that read what has become another: a segment, a trait, a tag. For who orders definitions. */
+/**
+ * Asks for all segments to be built again that read what has become another: a segment, a trait, a tag. A paused one waits; but whoever looks
+ * through it asks what it asks. For who orders definitions.
+ */
 export async function rebuildReaders(
   trx: Knex.Transaction,
   reads: (definition: Segment) => boolean,
   at: Date,
 ): Promise<void> {
-  for (const { key, kind, definition } of await newestDefinitions(trx)) {
-    if (kind !== 'rule' || !reads(definition)) continue;
+  const tagging = await readTagging(trx);
+  const wanted = await wantedDefinitions(trx);
+  const readers = wanted.filter(({ definition }) => reads(definition));
+  // A list that grows while it is walked is walked to its end.
+  for (const { key, is_paused } of readers) {
+    const looksThrough = (other: (typeof wanted)[number]) => referencesIn(other.definition, tagging).segments.has(key);
+    if (is_paused) readers.push(...wanted.filter((other) => !readers.includes(other) && looksThrough(other)));
     const segment = await lockSegment(trx, key);
     if (segment?.status === 'active') await askForBuild(trx, segment.id, segment.version, at);
   }

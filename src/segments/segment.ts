@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
 import { publish } from '../outbox.ts';
+import { rebuildReaders } from './build.ts';
 import { checked, type SegmentServices } from './check.ts';
 import type { Segment } from './definition.ts';
 import { standingSubs } from './people.ts';
@@ -108,7 +109,14 @@ export async function editSegment(
   await insertVersion(trx, row.id, { version, definition: segment, created_at: at, created_by: by });
   await updateSegment(trx, row.id, { name, purpose, version, updated_at: at });
   if (row.status === 'active') await askForBuild(trx, row.id, version, at);
+  // Paused before it was ever built: others look through it by its newest version.
+  else if (row.live_build_id === null) await rebuildReaders(trx, await looksThrough(trx, key), at);
   return { ...row, name, purpose, version, updated_at: at };
+}
+
+async function looksThrough(db: Knex, key: string): Promise<(definition: Segment) => boolean> {
+  const tagging = await readTagging(db);
+  return (definition) => referencesIn(definition, tagging).segments.has(key);
 }
 
 function sameQuestion(known: Segment | undefined, segment: Segment): boolean {
@@ -149,10 +157,8 @@ export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentSe
   await orderDefinitions(trx);
   await stopRounds(trx);
   const row = await standing(trx, key);
-  const tagging = await readTagging(trx);
-  const through = (await standingDefinitions(trx)).find(
-    (other) => other.key !== key && referencesIn(other.definition, tagging).segments.has(key),
-  );
+  const looks = await looksThrough(trx, key);
+  const through = (await standingDefinitions(trx)).find((other) => other.key !== key && looks(other.definition));
   const [rule] = (await readTagRules(trx)).filter(({ segment }) => segment === key);
   if (rule) throw fail('conflict', { message: `The tag "${rule.tag}" is given by this segment.` });
   if (through) throw fail('conflict', { message: `The segment "${through.key}" asks for this one.` });

@@ -144,13 +144,22 @@ export async function readNames(db: Knex): Promise<{ key: string; name: string }
   return db('segments').whereNot({ status: 'archived' }).orderBy('key').select('key', 'name');
 }
 
-/** The newest version of each, also where it is not in force yet: what is asked for when a segment is evaluated again. */
-export async function newestDefinitions(db: Knex): Promise<DefinitionRow[]> {
+/**
+ * What each that is filled by its definition is evaluated by from now on: the newest version, also where it is not in force yet; of a paused
+ * one that in force, by which others look through it.
+ */
+export async function wantedDefinitions(db: Knex): Promise<{ key: string; is_paused: boolean; definition: Segment }[]> {
   return db('segments as s')
-    .join('segment_versions as v', (on) => on.on('v.segment_id', 's.id').andOn('v.version', 's.version'))
+    .leftJoin('segment_builds as b', (on) =>
+      on.on('b.id', 's.live_build_id').andOn('s.status', db.raw('?', ['paused'])),
+    )
+    .join('segment_versions as v', (on) =>
+      on.on('v.segment_id', 's.id').andOn('v.version', db.raw('coalesce(b.version, s.version)')),
+    )
     .whereNot('s.status', 'archived')
+    .where('s.kind', 'rule')
     .orderBy('s.id')
-    .select('s.key', 's.kind', 'v.definition');
+    .select('s.key', 'v.definition', { is_paused: db.raw(`s.status = 'paused'`) });
 }
 
 /**

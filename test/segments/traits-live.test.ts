@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { bindAnonymous } from '../../src/events/bind.ts';
 import { declareTraits } from '../../src/profiles/declared.ts';
 import { usualRfm } from '../../src/profiles/rfm.ts';
+import { pauseSegment } from '../../src/segments/segment.ts';
 import { addTagRule, removeTagRule } from '../../src/segments/tag-rules.ts';
 import { changeRfm, defineTrait, editTrait, removeTrait } from '../../src/segments/trait-change.ts';
 import { addSubject, agree, basic, clientKey } from '../events/harness.ts';
@@ -66,6 +67,49 @@ describe('a segment on a trait that is worked out', () => {
     await settle();
     expect(await members('visitors')).toEqual([sub]);
     await expect(db.transaction((trx) => removeTrait(trx, 'visits'))).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('is asked with the trait as it is now, though its next version does without', async () => {
+    const [early, late] = [await addSubject(db), await addSubject(db)];
+    await define('calls', { event: 'call_made', count: true });
+    await create({ key: 'callers', where: { trait: 'calls', op: 'gte', value: 1 } });
+    await settle();
+    await edit('callers', { where: { event: 'call_missed' } });
+    await does(early, 'call_made');
+    while (await world.round());
+    const answered = { name: 'calls', title, definition: { event: 'call_answered', count: true } };
+    await db.transaction((trx) => editTrait(trx, services, 'calls', answered));
+    await does(late, 'call_answered');
+    while (await world.round());
+    expect(await members('callers')).toEqual([early, late].sort());
+    await settle();
+    expect(await members('callers')).toEqual([]);
+  });
+
+  it('is built again too when it looks through one that is paused', async () => {
+    const [before, after] = [await addSubject(db), await addSubject(db)];
+    await define('tries', { event: 'tried_on', count: true });
+    await create({ key: 'triers', where: { trait: 'tries', op: 'gte', value: 1 } });
+    await create({ key: 'through-triers', where: { all: [{ segment: 'triers' }] } });
+    await does(before, 'tried_on');
+    await does(after, 'tried_out');
+    await settle();
+    await db.transaction((trx) => pauseSegment(trx, services, 'triers'));
+    await db.transaction((trx) =>
+      editTrait(trx, services, 'tries', { name: 'tries', title, definition: { event: 'tried_out', count: true } }),
+    );
+    await settle();
+    expect(await members('triers')).toEqual([before]);
+    expect(await members('through-triers')).toEqual([after]);
+    // One that was never built is looked through by what it says now.
+    await create({ key: 'never-built', where: { event: 'tried_on' } });
+    await db.transaction((trx) => pauseSegment(trx, services, 'never-built'));
+    await create({ key: 'through-never-built', where: { segment: 'never-built' } });
+    await settle();
+    expect(await members('through-never-built')).toEqual([before]);
+    await edit('never-built', { where: { event: 'tried_out' } });
+    await settle();
+    expect(await members('through-never-built')).toEqual([after]);
   });
 
   it('F16: counts only what was collected for its purpose, and nobody once they withdrew', async () => {
