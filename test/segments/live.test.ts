@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { usualRfm } from '../../src/profiles/rfm.ts';
 import { rebuildSeeing } from '../../src/segments/build.ts';
+import { explainMembership } from '../../src/segments/membership.ts';
 import { whatIsWaiting } from '../../src/segments/queue.ts';
 import { archiveSegment, changeList, createList, pauseSegment, resumeSegment } from '../../src/segments/segment.ts';
 import { addTagRule, removeTagRule } from '../../src/segments/tag-rules.ts';
@@ -48,13 +49,22 @@ describe('a segment', () => {
 
   it('empties by itself at the very moment the window has passed', async () => {
     const sub = await addSubject(db);
-    await create({ key: 'a-week', where: { event: 'searched', within: '7d' } });
+    const term = (value: string) => ({ properties: { term: value } });
+    const isCamera = { property: 'term', op: 'eq', value: 'camera' };
+    await create({ key: 'a-week', where: { event: 'searched', where: [isCamera], within: '7d' } });
     await settle();
-    await does(sub, 'searched');
+    await does(sub, 'searched', term('camera'));
     await settle();
     await later(days(7) - 1);
+    // Looked at by what does not count: what is a millisecond from its end is read and does.
+    await does(sub, 'searched', term('lens'));
+    await settle();
     expect(await members('a-week')).toEqual([sub]);
-    await later(1);
+    world.clock.set(new Date(world.clock.now().getTime() + 1).toISOString());
+    // Before anybody has looked: a member that nobody is any more, since never.
+    expect(await members('a-week')).toEqual([sub]);
+    expect(await explainMembership(world, 'a-week', sub)).toMatchObject({ is_member: false, entered_at: null });
+    await settle();
     expect(await members('a-week')).toEqual([]);
     expect(await log('a-week', sub)).toEqual(['entered by event', 'exited by time']);
     expect(await db('segment_states').where({ subject_id: sub }).count()).toMatchObject([{ count: 0 }]);
@@ -73,16 +83,38 @@ describe('a segment', () => {
       await does(sub, 'product_viewed', { properties: { product_id } });
     await does(sub, 'order_paid', { properties: { product_id: 'p1' } });
     await settle();
-    expect(await db('segment_members').where({ segment_key: 'twice-the-same' }).select('matched')).toEqual([
-      { matched: { product_id: ['p2'] } },
-    ]);
+    const matched = () => db('segment_members').where({ segment_key: 'twice-the-same' }).select('matched');
+    expect(await matched()).toEqual([{ matched: { product_id: ['p2'] } }]);
+    for (const product_id of ['p0', 'p0']) await does(sub, 'product_viewed', { properties: { product_id } });
+    await settle();
+    expect(await matched()).toEqual([{ matched: { product_id: ['p0', 'p2'] } }]);
   });
 
-  it('holds only who agreed to its purpose, from the moment they do until they take it back', async () => {
+  it('is entered by what happens on its channel in its context, whatever happened before elsewhere', async () => {
+    const sub = await addSubject(db);
+    const source = { property: 'context.campaign.source', op: 'eq', value: 'wechat' };
+    await create({ key: 'by-campaign', where: { event: 'landed', channel: 'website', where: [source] } });
+    await settle();
+    for (const [channel, found, is] of [
+      ['app', 'wechat', []],
+      ['website', 'baidu', []],
+      ['website', 'wechat', [sub]],
+    ] as const) {
+      await does(sub, 'landed', { context: { channel, campaign: { source: found } } });
+      await settle();
+      expect(await members('by-campaign'), `${channel} ${found}`).toEqual(is);
+    }
+  });
+
+  it('holds only who agreed to its purpose in the version in force, from the moment they do until they take it back', async () => {
     const sub = await addSubject(db);
     await create({ key: 'marketing', purpose: 'marketing', where: { event: 'form_submitted' } });
     const agreed = { consent: { categoryPreferences: { marketing: true } } };
     await does(sub, 'form_submitted', { context: agreed });
+    await settle();
+    expect(await members('marketing')).toEqual([]);
+    const older = { subject_id: sub, purpose: 'marketing', version: '0', is_granted: true, channel: 'website' };
+    await db('consents').insert(older);
     await settle();
     expect(await members('marketing')).toEqual([]);
     await agree(db, sub, 'marketing');
@@ -123,6 +155,7 @@ describe('a segment', () => {
     world.clock.set(new Date(world.clock.now().getTime() + 1000).toISOString());
     await edit('edited', { where: { event: 'shared' } });
     expect(await members('edited')).toEqual([both, old].sort());
+    expect(await explainMembership(world, 'edited', old)).toMatchObject({ is_member: true });
     // Meanwhile somebody does what only the new version asks for, and another what only the old one does.
     const [meanwhile, late] = [await addSubject(db), await addSubject(db)];
     await does(meanwhile, 'shared');
