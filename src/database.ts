@@ -230,7 +230,9 @@ export function isDatabaseAway(error: unknown): boolean {
 }
 
 /** What SQLSTATE says of the rows of a statement: their values, a constraint, a size, a trigger. */
-const ofRows = new Set(['22', '23', '54', 'P0', 'XX']);
+const ofValues = ['22', '23', '54', 'P0'];
+/** The same of rows, or of what lies on the disk. */
+const ofRows = new Set([...ofValues, 'XX']);
 /** More memory, locks or room on the disk for what is sorted than one statement may have: less is asked for fewer. */
 const ofSize = new Set(['53200', '53400']);
 
@@ -242,6 +244,16 @@ export function isAboutRows(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string') return !isDatabaseAway(error);
   return code.startsWith('ERR_') || ofSize.has(code) || (code.length === 5 && ofRows.has(code.slice(0, 2)));
+}
+
+/**
+ * True when the same row will be refused again. Not for what the database is short of or what is broken in it; and of our own errors only for
+ * a number that its column cannot hold, as any other may befall every row.
+ */
+export function isRefusal(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string') return false;
+  return code === 'ERR_OUT_OF_RANGE' || (code.length === 5 && ofValues.includes(code.slice(0, 2)));
 }
 
 /** True when a lock was not to be had within its lock_timeout. */

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import type { Database } from '../database.ts';
+import { type Database, isRefusal } from '../database.ts';
 import type { Logger } from '../log.ts';
 import { attributor } from './attribute.ts';
 import { bindAnonymous } from './bind.ts';
@@ -85,20 +85,38 @@ export async function takeIn(
   const attribute = await attributor({ db, keyOf: services.keyOf, catalogue }, speaker, events);
   const idOf = eventIds(received_at);
   const { source_id } = speaker;
-  const rows: EventRow[] = [];
+  const placed: { index: number; row: EventRow }[] = [];
   for (const { index, event } of incoming) {
     const found = attribute(event);
     if ('rejection' in found) reject(index, { code: found.rejection });
-    else
-      rows.push(
-        rowOf(event, { id: idOf(index), received_at, source_id, channel: event.channel ?? speaker.channel, ...found }),
-      );
+    else {
+      const channel = event.channel ?? speaker.channel;
+      placed.push({ index, row: rowOf(event, { id: idOf(index), received_at, source_id, channel, ...found }) });
+    }
+  }
+  if (placed.length && !batch.dryRun) {
+    const refused = await storeOnce(
+      db,
+      placed.map(({ row }) => row),
+    );
+    for (const { index, row } of placed) if (refused.has(row)) reject(index, { code: 'unstorable' });
+    if (refused.size) logRefused(services, speaker, refused);
   }
   rejected.sort((a, b) => a.index - b.index);
-  if (batch.dryRun) return rejected;
-  if (rows.length) await storeOnce(db, rows);
-  if (rejected.length) await keepRejections(services, speaker, received_at, batch.items, rejected);
+  if (rejected.length && !batch.dryRun) await keepRejections(services, speaker, received_at, batch.items, rejected);
   return rejected;
+}
+
+/** Nobody foresaw it, so we are to hear of it: where the database has it from, and nothing of what was sent. */
+function logRefused({ log }: IntakeServices, { source_id }: Speaker, refused: Map<EventRow, unknown>): void {
+  const reasons = [...refused.values()].map((error) => {
+    const { code, table, constraint } = error as { code?: string; table?: string; constraint?: string };
+    return [code, table, constraint].filter(Boolean).join(' ');
+  });
+  log.error(
+    { source_id, refused: refused.size, sqlstates: [...new Set(reasons)] },
+    'events: the database refused some',
+  );
 }
 
 type Placed = Pick<
@@ -218,11 +236,18 @@ async function keepRejections(
   const rejections = rejected
     .slice(0, mostKept)
     .map(({ index, ...why }) => ({ ...why, sample: sampleOf(items[index]) }));
-  await insertRejections(db, { source_id, received_at, rejections });
-  log.info(
-    { source_id, rejected: rejected.length, codes: [...new Set(rejected.map(({ code }) => code))] },
-    'events: rejected',
-  );
+  const codes = [...new Set(rejected.map(({ code }) => code))];
+  log.info({ source_id, rejected: rejected.length, codes }, 'events: rejected');
+  try {
+    await insertRejections(db, { source_id, received_at, rejections });
+  } catch (error) {
+    // The sender is told all the same; repeated, it would be refused again.
+    if (!isRefusal(error)) throw error;
+    log.error(
+      { source_id, sqlstate: (error as { code?: string }).code },
+      'events: what was rejected could not be kept',
+    );
+  }
 }
 
 /** Null for what nobody can write out: it is too deep, whatever else was found first. */

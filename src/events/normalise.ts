@@ -43,6 +43,7 @@ export type RejectionCode =
   | 'identity_missing'
   | 'id_too_long'
   | 'subject_deleted'
+  | 'unstorable'
   | Fault['code'];
 
 /** A refusal that has its own words says where in the event. */
@@ -56,6 +57,7 @@ export const rejectionMessages: Record<RejectionCode, string> = {
   identity_missing: 'The event names nobody: userId or anonymousId is needed.',
   id_too_long: 'userId and anonymousId have at most 200 characters.',
   subject_deleted: 'The person has been deleted.',
+  unstorable: 'The event cannot be stored; sending it again changes nothing.',
   too_deep: 'The event is nested deeper than 32 levels.',
   too_many_keys: 'The event has more than 2000 keys.',
   event_too_large: 'The event is larger than 32 KB.',

@@ -1,11 +1,14 @@
 /**
  * The durable write. Events of requests that are served at the same time, whoever sent them, are stored together and answered after
- * one commit; a request whose rows the database does not take is tried alone and answers for itself, and its other events are stored.
+ * one commit; a request whose rows the database does not take is tried alone and answers for itself. An event that the database refuses
+ * for a reason that nobody foresaw is found and left out, and takes no other with it.
  */
 import type { Knex } from 'knex';
 import type pg from 'pg';
-import { batched, isAboutRows } from '../database.ts';
+import { batched, isRefusal } from '../database.ts';
+import { fail } from '../errors.ts';
 import { copyActivity } from './activity.ts';
+import { inTurn } from './admission.ts';
 import { ask } from './ask.ts';
 import { keepUsed } from './bind.ts';
 import { type Sharing, type StoredContext, shareContexts } from './contexts.ts';
@@ -14,15 +17,53 @@ import { copyHeld } from './held.ts';
 import { copyEvents, type EventRow, ensurePartition, horizonDays, idKey, type StoredRow } from './store.ts';
 import { withoutWithdrawn } from './withdrawn.ts';
 
-/** Returns, how many were new, when they are on the disk. A message id that is known within its source is left out: the first wins. */
-export const storeOnce: (db: Knex, rows: EventRow[]) => Promise<number> = batched(
+const storeTogether = batched(
   async (db, asked: EventRow[][]) => {
-    const rows = asked.flat();
-    const stored = await (asked.length > 1 ? storePersistently(db, rows) : storeTheOthers(db, rows));
-    return asked.map((rows) => rows.reduce((n, row) => (stored.has(row) ? n + 1 : n), 0));
+    await storePersistently(db, asked.flat());
+    return asked.map(() => undefined);
   },
   { weigh: (rows) => rows.length, most: 500, enough: 250 },
 );
+
+/** One request after the other is searched for what the database refuses, beside what is stored meanwhile. */
+const inSearch = inTurn(1);
+const mostInSearch = 4;
+let searched = 0;
+
+/**
+ * Returns when what the database takes is on its disk. A message id that is known within its source is left out: the first wins.
+ *
+ * @returns what it refuses and would refuse again, each with the error
+ * @throws too_many_requests when others are being searched: nothing of it is stored. And what is not about an event: then some may be
+ * stored, and to repeat it is harmless
+ */
+export async function storeOnce(db: Knex, rows: EventRow[]): Promise<Map<EventRow, unknown>> {
+  try {
+    await storeTogether(db, rows);
+    return new Map();
+  } catch (error) {
+    if (db.isTransaction || !isRefused(error)) throw error;
+    if (searched >= mostInSearch) throw fail('too_many_requests', { retryAfterSeconds: 1 });
+    searched++;
+    return await inSearch(() => storeTheOthers(db, rows, error)).finally(() => searched--);
+  }
+}
+
+/** By halves, so that a few refused ones among many cost little. `why`: what was said of all of them together. */
+async function storeTheOthers(db: Knex, rows: EventRow[], why: unknown): Promise<Map<EventRow, unknown>> {
+  const [first, second] = rows;
+  if (!first || !second) return new Map(rows.map((row) => [row, why]));
+  const half = Math.ceil(rows.length / 2);
+  const refused = new Map<EventRow, unknown>();
+  for (const part of [rows.slice(0, half), rows.slice(half)])
+    try {
+      await storePersistently(db, part);
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      for (const [row, its] of await storeTheOthers(db, part, error)) refused.set(row, its);
+    }
+  return refused;
+}
 
 /** Of each message id of each source, by what the index holds: two texts of one MD5 must not end all that is stored with them (threat F5). */
 function firstOfEach(given: EventRow[]): { rows: EventRow[]; keys: string[] } {
@@ -37,31 +78,6 @@ function firstOfEach(given: EventRow[]): { rows: EventRow[]; keys: string[] } {
     return isFirst;
   });
   return { rows, keys };
-}
-
-/** A sender who found out what the database refuses has each of its parts tried again: not for long. */
-const mostRefused = 20;
-
-/**
- * Of one request. An event that the database does not take for a reason that we did not foresee takes nobody with it: the request fails
- * when the others are stored, and is harmless to repeat.
- */
-async function storeTheOthers(db: Knex, rows: EventRow[]): Promise<Set<EventRow>> {
-  const stored = new Set<EventRow>();
-  const refused: unknown[] = [];
-  const store = async (part: EventRow[]): Promise<void> => {
-    try {
-      for (const row of await storePersistently(db, part)) stored.add(row);
-    } catch (error) {
-      if (!isAboutRows(error) || db.isTransaction || refused.length >= mostRefused) throw error;
-      const half = Math.ceil(part.length / 2);
-      if (part.length === 1) refused.push(error);
-      else for (const one of [part.slice(0, half), part.slice(half)]) await store(one);
-    }
-  };
-  await store(rows);
-  if (refused.length) throw refused[0];
-  return stored;
 }
 
 /**
@@ -84,13 +100,18 @@ async function storePersistently(db: Knex, rows: EventRow[], wasCounted = false)
     try {
       return await storeWithin(db, rows, wasCounted);
     } catch (error) {
-      const { code, message } = error as { code?: string; message?: string };
-      const noPartition = code === '23514' && message?.includes('no partition');
-      if (attempt === tries || db.isTransaction || !(noPartition || again.has(code ?? ''))) throw error;
-      if (noPartition) for (const { received_at } of rows) await ensurePartition(db, received_at);
+      if (attempt === tries || db.isTransaction || !isPassing(error)) throw error;
+      if (lacksPartition(error)) for (const { received_at } of rows) await ensurePartition(db, received_at);
     }
   }
 }
+
+const lacksPartition = (error: unknown) => {
+  const { code, message } = error as { code?: string; message?: string };
+  return code === '23514' && message?.includes('no partition') === true;
+};
+const isPassing = (error: unknown) => again.has((error as { code?: string }).code ?? '') || lacksPartition(error);
+const isRefused = (error: unknown) => isRefusal(error) && !isPassing(error);
 
 async function storeWithin(db: Knex, given: EventRow[], wasCounted: boolean): Promise<Set<EventRow>> {
   const { rows, keys } = firstOfEach(given);

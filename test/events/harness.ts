@@ -25,7 +25,7 @@ type Rejected = { index: number; message_id: string | null; code: string; messag
 /** One process: an app of its own, optionally with a pool of its own. */
 export async function eventsApp(
   db: Database,
-  { clock = systemClock, publicUrl = 'https://id.example.com', port = 0 } = {},
+  { clock = systemClock, publicUrl = 'https://id.example.com', port = 0, logger = log } = {},
 ) {
   const tokens = new Map<string, Token>();
   const idTokens = new Map<string, { sub: string; client_id: string }>();
@@ -33,7 +33,7 @@ export async function eventsApp(
     db,
     seal,
     clock,
-    log,
+    log: logger,
     publicUrl,
     keyOf: (identity) => keyOf(seal, identity),
     readToken: async (bearer) => {
@@ -42,7 +42,7 @@ export async function eventsApp(
     },
     readIdToken: async (jwt) => idTokens.get(jwt),
   });
-  const koa = createKoa({ log, trustProxy: false, https: false });
+  const koa = createKoa({ log: logger, trustProxy: false, https: false });
   let arrived = 0;
   koa.use((_, next) => {
     arrived += 1;

@@ -92,7 +92,7 @@ async function beQuiet(db: Database, phone: Identity): Promise<void> {
 }
 
 /** Through the one statement that makes events durable, under any sub that was ever issued. */
-async function record(db: Database, { sub, message_id }: { sub: string; message_id: string }): Promise<number> {
+async function record(db: Database, { sub, message_id }: { sub: string; message_id: string }): Promise<void> {
   const received_at = new Date();
   const row = {
     id: message_id,
@@ -115,5 +115,5 @@ async function record(db: Database, { sub, message_id }: { sub: string; message_
     properties: {},
     context: {},
   };
-  return storeOnce(db, [row]);
+  await storeOnce(db, [row]);
 }
