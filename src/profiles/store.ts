@@ -7,16 +7,19 @@ export type Count = Omit<Activity, 'subject_id'>;
 
 /**
  * Of one sub, by channel, event and whether it counts. Names are the sender's, who may invent them (threat F17): so many and no more,
- * besides the defined events on the built-in channels, which no invention of a person may hide.
+ * besides the defined events on our channels (built in, or declared by a write key or a client), which no invention of a person may hide.
  */
 export const mostCounts = 500;
 /** The channel under which the rest is counted together, and the name of those that nobody defined. */
 export const others = '(other)';
 
-/** Part of a statement, after which words are the names that are defined; for what a row says, whether that is ours. */
+/** Parts of a statement, after which these are the names that are defined, and the channels that are ours (:channels are builtinChannels). */
 const wordsSql = `words as (select unnest(:events::text[]) as name union select name from defined_events)`;
+export const ourChannelsSql = `our_channels as (select unnest(:channels::text[]) as name union select name from declared_channels)`;
+const namesSql = `${wordsSql}, ${ourChannelsSql}`;
+/** For what a row says. */
 const isDefined = 'event in (select name from words)';
-const isOurs = `channel = any (:channels) and ${isDefined}`;
+const isOurs = `channel in (select name from our_channels) and ${isDefined}`;
 const ours = { events: builtin.map(({ name }) => name), channels: builtinChannels };
 
 /**
@@ -25,7 +28,7 @@ const ours = { events: builtin.map(({ name }) => name), channels: builtinChannel
  */
 export async function addCounts(trx: Knex.Transaction, sums: Activity[]): Promise<void> {
   await trx.raw(
-    `with ${wordsSql}, known as (
+    `with ${namesSql}, known as (
        select r.*, p.subject_id is not null or ${isOurs} as has_place
          from json_to_recordset(:sums::json) as r (subject_id uuid, channel text, event text, counts boolean, n bigint,
                                                    first_at timestamptz, last_at timestamptz)
@@ -53,11 +56,10 @@ export async function addCounts(trx: Knex.Transaction, sums: Activity[]): Promis
  */
 export async function readCounts(db: Knex, { sub, absorbed }: { sub: string; absorbed: boolean }): Promise<Count[]> {
   const { rows } = await db.raw(
-    `with ${wordsSql}, subs as (
+    `with ${namesSql}, subs as (
        select m.member_id as sub from current_subjects c join subject_members m on m.subject_id = c.subject_id
         where c.requested_id = :sub::uuid and (:absorbed::boolean or m.member_id = c.subject_id)
-     )
-     , summed as (
+     ), summed as (
        select channel, event, counts, sum(n) as n, min(first_at) as first_at, max(last_at) as last_at, bool_or(is_kept) as is_kept,
               ${isOurs} as is_ours
          from (select *, true as is_kept from profile_counts where subject_id = any (array(select sub from subs))

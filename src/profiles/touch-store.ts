@@ -2,6 +2,7 @@
 import type { Knex } from 'knex';
 import type { Activity } from '../events/activity.ts';
 import { builtinChannels } from '../events/builtin-catalogue.ts';
+import { ourChannelsSql } from './store.ts';
 
 export type Touch = {
   source?: string;
@@ -43,21 +44,21 @@ export async function readSources(trx: Knex, sums: Activity[]): Promise<Between<
   return rows;
 }
 
-/** Of one sub, besides the built-in channels. A channel is what the sender calls it; of one too many nothing is kept (threat F17). */
+/** Of one sub, besides our channels. A channel is what the sender calls it; of one too many nothing is kept (threat F17). */
 const mostChannels = 100;
 
 /** The same touch again moves nothing: `last_at` is when the person came that way. */
 export async function writeTouches(trx: Knex, touches: Between<Touch>[]): Promise<void> {
   if (!touches.length) return;
   await trx.raw(
-    `with known as (
-       select r.*, k.subject_id is not null or r.channel = any (:channels) as has_place
+    `with ${ourChannelsSql}, known as (
+       select r.*, k.subject_id is not null or r.channel in (select name from our_channels) as has_place
          from json_to_recordset(:touches::json) as r (subject_id uuid, channel text, first_at timestamptz, first jsonb,
                                                       last_at timestamptz, last jsonb)
          left join profile_touches k using (subject_id, channel)
      ), numbered as (
        select k.*, row_number() over (partition by subject_id, has_place order by channel)
-              + (select count(*) from profile_touches c where c.subject_id = k.subject_id and c.channel <> all (:channels)) as position
+              + (select count(*) from profile_touches c where c.subject_id = k.subject_id and c.channel not in (select name from our_channels)) as position
          from known k
      )
      insert into profile_touches as t (subject_id, channel, first_at, first, last_at, last)

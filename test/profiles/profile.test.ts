@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { bindAnonymous, settleLookbacks } from '../../src/events/bind.ts';
 import { claimHeldEvents } from '../../src/events/jobs.ts';
+import { createWriteKey } from '../../src/events/write-keys.ts';
 import { profileOf } from '../../src/profiles/profile.ts';
 import { mostCounts } from '../../src/profiles/store.ts';
 import { evaluateRound } from '../../src/segments/live.ts';
@@ -106,7 +107,7 @@ describe('the profile', () => {
     expect((await profileOf(db, plain)).channels.server?.counts).toEqual({ 'invented 1': 1 });
   });
 
-  it('F17: what a person invents hides nothing that is defined, and no channel that is built in', async () => {
+  it('F17: what a person invents hides nothing that is defined, and no channel that is built in or declared', async () => {
     const sub = await addSubject(db);
     await db('event_catalogue').insert({ name: 'test_drive_booked' });
     app.tokens.set('inventive', { sub, client_id: 'website', channel: 'website' });
@@ -122,14 +123,24 @@ describe('the profile', () => {
       { userId: sub, event: 'test_drive_booked' },
       { userId: sub, event: 'order_paid', context: { channel: 'tmall' } },
     ]);
+    await createWriteKey({ db, seal }, { key: 'till', kind: 'server', name: 'Till', channel: 'kiosk' });
+    await db('clients').insert({ client_id: 'tv', name: 'TV', metadata: '{}', channel: 'tv_app' });
+    const campaign = { source: 'declared' };
+    await send([{ userId: sub, event: 'order_paid', context: { campaign } }], basic('till'));
+    await send([{ userId: sub, event: 'page_viewed', context: { channel: 'tv_app', campaign } }]);
     // Read before it is kept, and after.
     for (let round = 0; round < 2; round++) {
       const { channels } = await profileOf(db, sub);
       expect(channels.server?.counts).toEqual({ order_paid: 1, test_drive_booked: 1 });
       // On a channel that is one too many, but by its name.
       expect(channels['(other)']?.counts.order_paid).toBe(1);
+      expect(channels.kiosk?.counts).toEqual({ order_paid: 1 });
+      expect(channels.tv_app?.counts).toEqual({ page_viewed: 1 });
       await refresh();
     }
+    expect(await db('profile_touches').where({ subject_id: sub }).whereIn('channel', ['kiosk', 'tv_app'])).toHaveLength(
+      2,
+    );
     const [touch] = await db('profile_touches').where({ subject_id: sub, channel: 'server' });
     expect(touch.first).toMatchObject({ source: 'server' });
   });
