@@ -3,7 +3,8 @@
  * others, clocks move, and two evaluators, each with a pool of its own, work at once. Whenever they have come to rest, membership is
  * what the oracle says, what a backfill of that instant says, and what the log of changes adds up to.
  *
- * SEGMENTS_SEED=<n> repeats a run, SEGMENTS_HISTORIES=<n> lives through more, SEGMENTS_SHRINK=1 looks for the shortest that fails.
+ * SEGMENTS_SEED=<n> repeats a run, with SEGMENTS_PATH=<path> the one history of it that failed; SEGMENTS_HISTORIES=<n> lives through more,
+ * SEGMENTS_SHRINK=1 looks for the shortest that fails.
  */
 import fc, { type Arbitrary } from 'fast-check';
 import { expect, it } from 'vitest';
@@ -29,12 +30,14 @@ import type { Node, Rfm, Working } from './oracle-world.ts';
 import { type Group, groupSize, type Happening, happen, happenings, knownOf, newGroup } from './people.ts';
 import { type Kept, prove, turnsAfter } from './rest.ts';
 import { readWorld } from './stored.ts';
+import { clip, Disagreement, inShort, keepWhole } from './told.ts';
 import { workedOutNode } from './trait-nodes.ts';
 import { base, durations, lengthOf, purposes, tags } from './vocabulary.ts';
 import { evaluator } from './world.ts';
 
 const seed = Number(process.env.SEGMENTS_SEED ?? 20_261_126);
-const histories = Number(process.env.SEGMENTS_HISTORIES ?? 8);
+const path = process.env.SEGMENTS_PATH;
+const histories = path ? 1 : Number(process.env.SEGMENTS_HISTORIES ?? 8);
 
 const { db, url } = await testDatabase();
 let now = base;
@@ -204,6 +207,8 @@ async function live({
   deeds: Deed[];
 }): Promise<void> {
   lived++;
+  // Of whatever was lived through before it: it can be lived through again by itself.
+  now = base;
   const history = new History(`h${lived}`);
   for (let n = 0; n < groupCount; n++) history.groups.push(await newGroup(db, clock.now()));
   const list = history.named({ key: 'list', name: 'list', purpose: listPurpose });
@@ -223,8 +228,9 @@ async function live({
       await take(history, next);
     }
   } catch (error) {
-    const says = error instanceof Error ? error.message : String(error);
-    throw new Error(`SEGMENTS_SEED=${seed}: ${says}\n\n${history.said.slice(-40).join('\n')}`, { cause: error });
+    const [says, whole] = error instanceof Disagreement ? [error.message, error.whole] : [String(error), ''];
+    const lately = history.said.slice(-8).map((line) => clip(line, 200));
+    throw new Disagreement(inShort([says, 'Lately:', ...lately]), [...history.said, whole].join('\n'), error);
   } finally {
     await clear(history);
   }
@@ -397,11 +403,21 @@ async function clear({ prefix, groups }: History): Promise<void> {
   for (const { key } of left) await db.transaction((trx) => archiveSegment(trx, services, key)).catch(refused);
 }
 
+/** Of megabytes what somebody reads. */
+function told(at: string | null, error: unknown): string {
+  const { message, whole, stack, cause } = error instanceof Disagreement ? error : new Disagreement(String(error), '');
+  const text = [message, stack, cause instanceof Error && cause.stack, whole].join('\n\n');
+  const file = keepWhole(`heyi-history-${seed}-${String(at).replaceAll(':', '-')}.txt`, text);
+  return `SEGMENTS_SEED=${seed} SEGMENTS_PATH=${at} lives through it again; the whole of it is in ${file}\n${message}`;
+}
+
 it(`${histories} random histories: live membership is what the oracle and a backfill say`, {
   timeout: 3_600_000,
 }, async () => {
   // Shrinking lives through hundreds: only when it is asked for.
   const endOnFailure = process.env.SEGMENTS_SHRINK === undefined;
-  await fc.assert(fc.asyncProperty(lives, live), { seed, numRuns: histories, endOnFailure });
+  const run = { seed, numRuns: histories, endOnFailure, ...(path && { path }) };
+  const found = await fc.check(fc.asyncProperty(lives, live), run);
+  if (found.failed) throw new Error(told(found.counterexamplePath, found.errorInstance));
   expect(await db('segment_changes').count().first()).not.toEqual({ count: 0 });
 });

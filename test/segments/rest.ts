@@ -10,6 +10,7 @@ import { readDate } from './oracle-values.ts';
 import type { Definition, World } from './oracle-world.ts';
 import { type Group, knownOf } from './people.ts';
 import { readWorld } from './stored.ts';
+import { brief, Disagreement, leastOf } from './told.ts';
 import { day, durations, lengthOf } from './vocabulary.ts';
 
 /** A segment as it should be. */
@@ -58,7 +59,7 @@ export async function prove(
     .select('key', 'size');
   for (const [key, kept] of segments) {
     const same = (what: string, found: Map<string, Matched>, expected: Map<string, Matched>) =>
-      compare(resting, { key, what, kept }, found, expected);
+      compare(resting, { key, what, kept, world, definitions }, found, expected);
     const members = stored.filter(({ segment_key }) => segment_key === key);
     const ours = members.filter(({ subject_id }) => subs.includes(subject_id));
     const live = new Map<string, Matched>(ours.map(({ subject_id, matched }) => [subject_id, matched ?? {}]));
@@ -205,26 +206,48 @@ export function turnsAfter(t: number, { events, traits }: World): number[] {
 
 const textOf = (matched: Matched | undefined) => (matched ? JSON.stringify(Object.entries(matched).sort()) : 'out');
 
-type Compared = { key: string; what: string; kept: Kept };
+type Compared = { key: string; what: string; kept: Kept; world: World; definitions: Definition[] };
 
 async function compare(
   { db, clock }: Resting,
-  { key, what, kept }: Compared,
+  { key, what, kept, world, definitions }: Compared,
   found: Map<string, Matched>,
   right: Map<string, Matched>,
 ): Promise<void> {
   for (const sub of new Set([...found.keys(), ...right.keys()])) {
     const [is, should] = [found.get(sub), right.get(sub)].map(textOf);
     if (is === should) continue;
-    const why = await explainMembership({ db, clock }, key, sub).catch(String);
+    const now = await explainMembership({ db, clock }, key, sub).catch(String);
     const states = await db('segment_states as t')
       .join('segment_builds as b', 'b.id', 't.build_id')
       .join('segments as s', 's.id', 'b.segment_id')
       .where({ 's.key': key, subject_id: sub })
       .select('t.*', 'b.status', 'b.version');
-    const world = await readWorld(db, { subs: [sub], devices: [] });
-    throw new Error(
-      `${what} of ${key} has ${sub} ${is}, and should have them ${should}\n${[kept.definition, why, states, world].map((one) => JSON.stringify(one)).join('\n')}`,
+    const log = await db('segment_changes as c')
+      .join('segments as s', 's.id', 'c.segment_id')
+      .where({ 's.key': key, subject_id: sub })
+      .orderBy('c.id')
+      .select('c.version', 'c.change', 'c.reason', 'c.at');
+    const t = clock.now().getTime();
+    const { definition, inForce, status } = kept;
+    const asOracle = (one: World) => textOf(membershipOf({ world: one, definitions, sub, t }, inForce)) === should;
+    const [first, ...others] = [inForce, ...definitions.filter((one) => one.key !== key)].map((one) =>
+      brief(one, 1_000),
+    );
+    const isThrough = /"(segment|tag)":/.test(first ?? '');
+    throw new Disagreement(
+      [
+        `${what} of ${key} (${status}) at ${clock.now().toISOString()} has ${sub} ${is}, and should have them ${should}`,
+        `in force: ${first}`,
+        ...(isThrough ? others.map((one) => `beside it: ${one}`) : []),
+        ...(definition === inForce ? [] : [`to come: ${brief(definition)}`]),
+        `kept: ${brief(states)}`,
+        `logged: ${brief(log.slice(-4))}`,
+        `the evaluator says now: ${brief(now, 1_000)}`,
+        'The oracle needs for its answer:',
+        ...leastOf(world, asOracle),
+      ].join('\n'),
+      JSON.stringify({ definitions, kept: { definition, inForce, status }, now, states, log, world }, null, 1),
     );
   }
 }
