@@ -53,21 +53,26 @@ describe('a segment', () => {
     const isCamera = { property: 'term', op: 'eq', value: 'camera' };
     await create({ key: 'a-week', where: { event: 'searched', where: [isCamera], within: '7d' } });
     await settle();
-    await does(sub, 'searched', term('camera'));
+    const again = await addSubject(db);
+    for (const one of [sub, again]) await does(one, 'searched', term('camera'));
     await settle();
-    await later(days(7) - 1);
+    await later(days(1));
+    await does(again, 'searched', term('camera'));
+    await later(days(6) - 1);
     // Looked at by what does not count: what is a millisecond from its end is read and does.
     await does(sub, 'searched', term('lens'));
     await settle();
-    expect(await members('a-week')).toEqual([sub]);
+    expect(await members('a-week')).toEqual([sub, again].sort());
     world.clock.set(new Date(world.clock.now().getTime() + 1).toISOString());
     // Before anybody has looked: a member that nobody is any more, since never.
-    expect(await members('a-week')).toEqual([sub]);
+    expect(await members('a-week')).toEqual([sub, again].sort());
     expect(await explainMembership(world, 'a-week', sub)).toMatchObject({ is_member: false, entered_at: null });
     await settle();
-    expect(await members('a-week')).toEqual([]);
+    expect(await members('a-week')).toEqual([again]);
     expect(await log('a-week', sub)).toEqual(['entered by event', 'exited by time']);
     expect(await db('segment_states').where({ subject_id: sub }).count()).toMatchObject([{ count: 0 }]);
+    await later(days(1));
+    expect(await members('a-week')).toEqual([]);
   });
 
   it('names the value that met a condition per product', async () => {
@@ -83,11 +88,14 @@ describe('a segment', () => {
       await does(sub, 'product_viewed', { properties: { product_id } });
     await does(sub, 'order_paid', { properties: { product_id: 'p1' } });
     await settle();
-    const matched = () => db('segment_members').where({ segment_key: 'twice-the-same' }).select('matched');
-    expect(await matched()).toEqual([{ matched: { product_id: ['p2'] } }]);
+    const matched = () =>
+      db('segment_members').where({ segment_key: 'twice-the-same' }).select('matched', 'entered_at');
+    const entered_at = world.clock.now();
+    expect(await matched()).toEqual([{ matched: { product_id: ['p2'] }, entered_at }]);
+    world.clock.set(new Date(entered_at.getTime() + 1000).toISOString());
     for (const product_id of ['p0', 'p0']) await does(sub, 'product_viewed', { properties: { product_id } });
     await settle();
-    expect(await matched()).toEqual([{ matched: { product_id: ['p0', 'p2'] } }]);
+    expect(await matched()).toEqual([{ matched: { product_id: ['p0', 'p2'] }, entered_at }]);
   });
 
   it('is entered by what happens on its channel in its context, whatever happened before elsewhere', async () => {
@@ -127,21 +135,31 @@ describe('a segment', () => {
 
   it('reads a merge and its undo without an event being touched', async () => {
     const [survivor, absorbed] = [await addSubject(db), await addSubject(db)];
+    await create({ key: 'downloads', where: { event: 'file_downloaded' } });
     await create({ key: 'two-downloads', where: { event: 'file_downloaded', count: { gte: 2 } } });
+    await create({ key: 'three-downloads', where: { event: 'file_downloaded', count: { gte: 3 } } });
+    await create({ key: 'tagged-since', where: { tag: 'since' } });
     await does(survivor, 'file_downloaded');
     await does(absorbed, 'file_downloaded');
     await agree(db, survivor);
     await settle();
     expect(await members('two-downloads')).toEqual([]);
+    expect(await members('downloads')).toEqual([survivor, absorbed].sort());
     await absorb(db, absorbed, survivor);
     await settle();
     expect(await members('two-downloads')).toEqual([survivor]);
+    expect(await members('downloads')).toEqual([survivor]);
+    // What is told of the sub that was absorbed is about the survivor.
     await does(absorbed, 'file_downloaded');
+    await db('profile_tags').insert({ subject_id: absorbed, tag: 'since', added_by: 'staff:wang' });
     await settle();
+    for (const key of ['three-downloads', 'tagged-since']) expect(await members(key), key).toEqual([survivor]);
     await db('subject_aliases').where({ absorbed_id: absorbed }).delete();
     await db('subjects').where({ id: absorbed }).update({ status: 'active' });
     await settle();
     expect(await members('two-downloads')).toEqual([absorbed]);
+    expect(await members('three-downloads')).toEqual([]);
+    expect(await members('tagged-since')).toEqual([absorbed]);
     expect(await log('two-downloads', survivor)).toEqual(['entered by merge', 'exited by merge']);
   });
 
