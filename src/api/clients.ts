@@ -2,10 +2,10 @@
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
 import { fail } from '../errors.ts';
+import { channel, name, source } from '../http/fields.ts';
 import type { Caller } from '../http/routes.ts';
 import { clientInput, createClient, listClients } from '../oidc/clients.ts';
 import { machineScopes, words } from '../oidc/scopes.ts';
-import { channel, name, source } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
 import { actorOf, route } from './services.ts';

@@ -1,7 +1,7 @@
 /** Ways of signing in: which are set up, what each needs, and setting them up. What sound settings are is known in connectors/. */
 import { z } from 'zod';
 import { availableConnectors, configureConnector, listInstances } from '../connectors/operators.ts';
-import { source, text } from './fields.ts';
+import { source, text } from '../http/fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
 import { actorOf, route } from './services.ts';

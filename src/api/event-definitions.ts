@@ -9,7 +9,7 @@ import {
 } from '../events/definitions.ts';
 import { propertyName, propertyTypes } from '../events/property-types.ts';
 import { trusts } from '../events/trust.ts';
-import { text } from './fields.ts';
+import { text } from '../http/fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate } from './page.ts';
 import { actorOf, route } from './services.ts';

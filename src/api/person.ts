@@ -5,8 +5,8 @@ import { parseEmail } from '../connectors/email-address.ts';
 import { parsePhone } from '../connectors/phone-number.ts';
 import type { Database } from '../database.ts';
 import { AppError, fail } from '../errors.ts';
+import { text } from '../http/fields.ts';
 import { currentSubject, type Subject } from '../subjects/subjects.ts';
-import { text } from './fields.ts';
 
 const kinds = [
   'phone',

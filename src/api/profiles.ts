@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
 import { personalisationOf, recordPersonalisation } from '../consent/personalisation.ts';
+import { channel, text } from '../http/fields.ts';
 import { declareTraits } from '../profiles/declared.ts';
 import { personProfile } from '../profiles/person.ts';
 import { untagPerson } from '../profiles/tag-store.ts';
 import { longestTag, tagPerson } from '../profiles/tags.ts';
-import { channel, text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { timestamp } from './page.ts';
 import { requestedSubject, standing, subjectId } from './person.ts';

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { recordAudit } from '../audit/audit.ts';
 import { fail } from '../errors.ts';
+import { text } from '../http/fields.ts';
 import { readWorkings } from '../profiles/computed.ts';
 import { rfmSettings } from '../profiles/rfm.ts';
 import type { ComputedTrait } from '../profiles/trait.ts';
@@ -9,7 +10,6 @@ import { type TraitRow, traitDefinitions } from '../profiles/trait-store.ts';
 import { readTagRules } from '../segments/tag-rule-store.ts';
 import { addTagRule, removeTagRule } from '../segments/tag-rules.ts';
 import { changeRfm, defineTrait, editTrait, removeTrait } from '../segments/trait-change.ts';
-import { text } from './fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { timestamp } from './page.ts';
 import { type ApiServices, actorOf, route } from './services.ts';

@@ -1,8 +1,7 @@
 /** `heyi write-key create`: a key by which a website, a mini-program or a server sends events. */
-import { newWriteKey } from '../api/write-keys.ts';
-import { recordAudit } from '../audit/audit.ts';
 import { fail } from '../errors.ts';
-import { createWriteKey } from '../events/write-keys.ts';
+import { newWriteKey } from '../events/write-key-fields.ts';
+import { issueWriteKey } from '../events/write-keys.ts';
 import { type Command, type Values, withDatabase } from './command.ts';
 
 export const writeKeyCreate: Command = {
@@ -26,15 +25,8 @@ export const writeKeyCreate: Command = {
   },
   async run(values) {
     const wanted = check(values);
-    const made = await withDatabase(({ db, seal }) =>
-      db.transaction(async (trx) => {
-        const key = await createWriteKey({ db: trx, seal }, wanted);
-        const details = { write_key_id: key.id, kind: wanted.kind };
-        const actor = { actor_kind: 'system', actor_id: 'heyi write-key create' } as const;
-        await recordAudit(trx, { ...actor, action: 'write_key.created', details });
-        return key;
-      }),
-    );
+    const actor = { actor_kind: 'system', actor_id: 'heyi write-key create' } as const;
+    const made = await withDatabase(({ db, seal }) => db.transaction((trx) => issueWriteKey(trx, seal, wanted, actor)));
     return { data: made, text: [`id    ${made.id}`, `key   ${made.key}`, 'The key is not shown again.'].join('\n') };
   },
 };

@@ -1,6 +1,6 @@
 /** `heyi write-key declare`: under which purposes a tracker collects that cannot say it itself. */
-import { declaration } from '../api/write-keys.ts';
 import { fail } from '../errors.ts';
+import { declaration } from '../events/write-key-fields.ts';
 import { declareConsents } from '../events/write-keys.ts';
 import { type Command, withDatabase } from './command.ts';
 

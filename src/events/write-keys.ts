@@ -5,6 +5,7 @@
  * Also the numbers under which clients' access tokens are sources of their own (token_sources).
  */
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Knex } from 'knex';
 import { type AuditEntry, recordAudit } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
@@ -66,6 +67,8 @@ const columns = [
   'source',
   'created_at',
 ];
+type Actor = Omit<AuditEntry, 'action'>;
+
 const hashOf = (seal: Seal, key: string) => seal.hash(key, 'write key');
 
 /** The key is answered here and can never be read again. */
@@ -90,6 +93,58 @@ export async function createWriteKey(
   return { id: stored.id, key };
 }
 
+/** Made by somebody, on record; the key itself is not. */
+export async function issueWriteKey(
+  trx: Knex.Transaction,
+  seal: Seal,
+  wanted: NewWriteKey,
+  actor: Actor,
+): Promise<{ id: number; key: string }> {
+  const made = await createWriteKey({ db: trx, seal }, wanted);
+  const details = { write_key_id: made.id, kind: wanted.kind };
+  await recordAudit(trx, { ...actor, action: 'write_key.created', details });
+  return made;
+}
+
+/** What a key is told by (kind) and where it came from stay. */
+const changeable = [
+  'name',
+  'client_ids',
+  'origins',
+  'channel',
+  'catalogue',
+  'events_per_minute',
+  'is_enabled',
+] as const satisfies (keyof WriteKey)[];
+export type WriteKeyChange = { [Name in (typeof changeable)[number]]?: WriteKey[Name] | undefined };
+
+/**
+ * In force within five seconds. The record holds what became of the settings that differ. Of the sandbox's keys nothing is changed: everybody
+ * knows them, and the next start makes them anew. @throws not_found | conflict
+ */
+export async function changeWriteKey(
+  trx: Knex.Transaction,
+  id: number,
+  wanted: WriteKeyChange,
+  actor: Actor,
+): Promise<WriteKey> {
+  const before: WriteKey | undefined = await trx('write_keys').select(columns).where({ id }).forUpdate().first();
+  if (!before) throw fail('not_found');
+  if (before.source === 'sandbox') throw fail('conflict', { message: 'The keys of the sandbox are not changed.' });
+  const differs = (name: keyof WriteKeyChange) =>
+    wanted[name] !== undefined && !isDeepStrictEqual(wanted[name], before[name]);
+  const changed = Object.fromEntries(changeable.filter(differs).map((name) => [name, wanted[name]]));
+  if (!Object.keys(changed).length) return before;
+  const row = { ...changed, ...(changed.catalogue !== undefined && { catalogue: JSON.stringify(changed.catalogue) }) };
+  const [after] = await trx('write_keys').where({ id }).update(row).returning(columns);
+  const { is_enabled, ...settings } = changed;
+  const record = (action: string, details: object = {}) =>
+    recordAudit(trx, { ...actor, action, details: { write_key_id: id, ...details } });
+  if (Object.keys(settings).length) await record('write_key.changed', settings);
+  if (is_enabled !== undefined) await record(is_enabled ? 'write_key.enabled' : 'write_key.disabled');
+  return after;
+}
+
 /**
  * Under which purposes the trackers of a key collect, where they cannot say it with their events: what the banner of the website or the dialog
  * of the mini-program asks before it starts them. `by` answers for it. For events that arrive from then on. @throws not_found
@@ -98,7 +153,7 @@ export async function declareConsents(
   trx: Knex.Transaction,
   id: number,
   { purposes, by }: { purposes: PurposeName[]; by: string },
-  actor: Omit<AuditEntry, 'action'>,
+  actor: Actor,
 ): Promise<WriteKey> {
   const declared = { declared_consents: [...new Set(purposes)], declared_by: by, declared_at: trx.fn.now() };
   const [key] = await trx('write_keys').where({ id }).update(declared).returning(columns);
@@ -110,6 +165,13 @@ export async function declareConsents(
 
 export async function listWriteKeys(db: Knex): Promise<WriteKey[]> {
   return db('write_keys').select(columns).orderBy('id');
+}
+
+/** @throws not_found */
+export async function readWriteKey(db: Knex, id: number): Promise<WriteKey> {
+  const key = await db('write_keys').select(columns).where({ id }).first();
+  if (!key) throw fail('not_found');
+  return key;
 }
 
 /** Called by a start without the sandbox: the demo's keys are known to everybody. */

@@ -159,6 +159,11 @@ describe('POST /write-keys', () => {
     ['an origin with a path', { ...key, origins: ['https://www.example.com/'] }, ['origins.0']],
     ['every origin', { ...key, origins: ['*'] }, ['origins.0']],
     ['no website at all', { ...key, origins: ['javascript:x', 'null'] }, ['origins.0', 'origins.1']],
+    [
+      'plain http, a wildcard, capitals',
+      { ...key, origins: ['http://a.example', 'http://localhost:8080', 'https://*.example.com', 'https://A.example'] },
+      ['origins.0', 'origins.2', 'origins.3'],
+    ],
     ['an unknown trust', { ...key, catalogue: { order_paid: 'always' } }, ['catalogue.order_paid']],
     ['a quota of nothing', { ...key, events_per_minute: 0 }, ['events_per_minute']],
     ['a channel in other letters', { ...key, channel: 'Web Site' }, ['channel']],
