@@ -23,7 +23,14 @@ const actions = [
   ...['event_definition.created', 'event_definition.changed', 'event_definition.removed'],
   ...['traits.declared', 'trait.defined', 'trait.edited', 'trait.removed', 'tag.given', 'tag.taken'],
   ...['tag_rule.added', 'tag_rule.removed', 'rfm.changed', 'personalisation.set'],
-  ...['client.created', 'connector.configured', 'connector.disabled', 'write_key.created', 'consent.recorded'],
+  ...['client.created', 'connector.configured', 'connector.disabled', 'consent.recorded'],
+  ...[
+    'write_key.created',
+    'write_key.changed',
+    'write_key.disabled',
+    'write_key.enabled',
+    'write_key.consents_declared',
+  ],
 ];
 
 export const auditRoutes: AdminRoute[] = [

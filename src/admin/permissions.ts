@@ -32,6 +32,10 @@ export const permissions = {
   'events:read': everybody,
   /** Saying what events mean: what counts, and what is refused. */
   'events:define': owners,
+  /** Who may send events; the keys themselves are shown to nobody. */
+  'keys:read': everybody,
+  /** A server's key speaks for any person, and counts as proof of an order (threat F1); a declaration is a word before the law. */
+  'keys:write': owners,
   /** Who works here, and as what. */
   'staff:write': owners,
   'audit:read': owners,

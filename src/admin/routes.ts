@@ -25,6 +25,7 @@ import { segmentBuilderRoutes } from './segment-builder.ts';
 import { segmentRoutes } from './segments.ts';
 import { isInvitation } from './staff.ts';
 import { staffRoutes } from './staff-pages.ts';
+import { writeKeyRoutes } from './write-keys.ts';
 
 /** Every page of the console; test/admin/permissions.test.ts walks all of them in every role. */
 export const consoleRoutes: AdminRoute[] = [
@@ -38,6 +39,7 @@ export const consoleRoutes: AdminRoute[] = [
   ...segmentBuilderRoutes,
   ...eventRoutes,
   ...catalogueRoutes,
+  ...writeKeyRoutes,
   ...staffRoutes,
   ...auditRoutes,
 ];

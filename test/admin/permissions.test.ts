@@ -5,6 +5,7 @@ import { consoleRoutes } from '../../src/admin/routes.ts';
 import { grantByEmail } from '../../src/admin/staff.ts';
 import { systemClock } from '../../src/clock.ts';
 import { catalogueReader } from '../../src/events/catalogue.ts';
+import { createWriteKey } from '../../src/events/write-keys.ts';
 import { createI18n } from '../../src/http/i18n.ts';
 import { createSegment } from '../../src/segments/segment.ts';
 import { createVisitor } from '../login/visitor.ts';
@@ -49,6 +50,16 @@ const least: Record<string, 'viewer' | 'operator' | 'owner'> = {
   'get /admin/events/catalogue': 'viewer',
   'get /admin/event-definition': 'owner',
   'post /admin/event-definition': 'owner',
+  'get /admin/write-keys': 'viewer',
+  'get /admin/write-keys/:id': 'viewer',
+  'get /admin/write-keys/new': 'owner',
+  'post /admin/write-keys/new': 'owner',
+  'get /admin/write-keys/:id/edit': 'owner',
+  'post /admin/write-keys/:id/edit': 'owner',
+  'get /admin/write-keys/:id/consents': 'owner',
+  'post /admin/write-keys/:id/consents': 'owner',
+  'get /admin/write-keys/:id/state': 'owner',
+  'post /admin/write-keys/:id/state': 'owner',
   'get /admin/search': 'operator',
   'post /admin/search': 'operator',
   'post /admin/people/:sub/sessions/end': 'operator',
@@ -97,8 +108,10 @@ beforeAll(async () => {
   const readCatalogue = catalogueReader({ db, clock: systemClock });
   const segments = { clock: systemClock, readCatalogue, translate: createI18n().translator('en') };
   await db.transaction((trx) => createSegment(trx, segments, segment, 'client:test'));
+  const { id: key } = await createWriteKey(world.services, { kind: 'server', name: 'Orders' });
   addressOf = (path) =>
     path
+      .replace(/(write-keys)\/:id/, `$1/${key}`)
       .replace(/(identities)\/:id/, `$1/${identity.id}`)
       .replace(/(merges)\/:id/, `$1/${merge}`)
       .replace(/(cases)\/:id/, `$1/${found.id}`)

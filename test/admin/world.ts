@@ -3,6 +3,7 @@
 import type { Writable } from 'node:stream';
 import type { Role } from '../../src/admin/permissions.ts';
 import { grantByEmail } from '../../src/admin/staff.ts';
+import type { Clock } from '../../src/clock.ts';
 import type { Identity } from '../../src/connectors/contract.ts';
 import { mergeSubjects } from '../../src/subjects/merge.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
@@ -15,7 +16,7 @@ import { openid, phone, proof } from '../subjects/people.ts';
 export type World = Awaited<ReturnType<typeof openConsole>>;
 export type Staff = { visitor: Visitor; sub: string; email: string; csrf: string };
 
-export async function openConsole(options: { logTo?: Writable } = {}) {
+export async function openConsole(options: { logTo?: Writable; clock?: Clock } = {}) {
   // Everybody is at an address of their own, or the limits per address would add up over the tests.
   const app = await runningApp({ TRUST_PROXY: '1', ...(options.logTo && { LOG_LEVEL: 'info' }) }, options);
   const { db, seal, config } = app;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { afterAll } from 'vitest';
 import { createApp } from '../../src/app.ts';
+import type { Clock } from '../../src/clock.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal, type Seal } from '../../src/seal.ts';
@@ -20,7 +21,7 @@ export type RunningApp = TestDatabase & {
 /** Call at the top level of a test file; stopped when the file is done. `logTo` gets the lines that would go to standard error. */
 export async function runningApp(
   settings: Record<string, string> = {},
-  { logTo }: { logTo?: Writable } = {},
+  { logTo, clock }: { logTo?: Writable; clock?: Clock } = {},
 ): Promise<RunningApp> {
   const place = await testDatabase();
   const dataDir = mkdtempSync(join(tmpdir(), 'heyi-app-'));
@@ -35,7 +36,7 @@ export async function runningApp(
     ...settings,
   });
   const log = logTo && createLogger({ level: config.logLevel, destination: logTo });
-  const app = await createApp(config, log ? { log } : {});
+  const app = await createApp(config, { ...(log && { log }), ...(clock && { clock }) });
   afterAll(async () => {
     await app.stop();
     rmSync(dataDir, { recursive: true, force: true });
