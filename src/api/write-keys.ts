@@ -1,7 +1,7 @@
 /** Keys by which websites, mini-programs and servers send events. */
 import { z } from 'zod';
-import { declaration, newWriteKey, writeKeySettings } from '../events/write-key-fields.ts';
-import { declareConsents, issueWriteKey, listWriteKeys } from '../events/write-keys.ts';
+import { changedWriteKey, declaration, newWriteKey, writeKeySettings } from '../events/write-key-fields.ts';
+import { changeWriteKey, declareConsents, issueWriteKey, listWriteKeys } from '../events/write-keys.ts';
 import { source } from '../http/fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
 import { pageOf, pageQuery, paginate, timestamp } from './page.ts';
@@ -21,6 +21,15 @@ const writeKeyBody = z
     created_at: timestamp,
   })
   .meta({ id: 'WriteKey' });
+
+const numbered = z.object({
+  id: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(2_147_483_647)
+    .meta({ override: { type: 'integer' } }),
+});
 
 const shared = { tag: 'Settings', scopes: ['settings:write'], path: '/write-keys' };
 
@@ -55,20 +64,27 @@ export const writeKeyRoutes = [
   }),
   route({
     ...shared,
+    path: '/write-keys/{id}',
+    method: 'put',
+    id: 'changeWriteKey',
+    summary: 'Change, disable or enable a write key',
+    description: 'What is not named stays. In force within five seconds. 409: a key of the sandbox.',
+    params: numbered,
+    body: changedWriteKey,
+    answer: writeKeyBody,
+    errors: ['conflict'],
+    handle: ({ db }, request) =>
+      db.transaction((trx) => changeWriteKey(trx, request.params.id, request.body, actorOf(request))),
+  }),
+  route({
+    ...shared,
     path: '/write-keys/{id}/declared-consents',
     method: 'put',
     id: 'declareConsents',
     summary: 'Say under which purposes the trackers of a key collect',
     description:
       'For trackers that cannot say it with their events: what the website or the mini-program asks before it starts them. Who says so, and when, is kept. It holds for events that arrive from then on.',
-    params: z.object({
-      id: z.coerce
-        .number()
-        .int()
-        .min(1)
-        .max(2_147_483_647)
-        .meta({ override: { type: 'integer' } }),
-    }),
+    params: numbered,
     body: declaration,
     answer: writeKeyBody,
     handle: ({ db }, request) =>

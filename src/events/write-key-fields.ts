@@ -67,8 +67,14 @@ export const newWriteKey = z.strictObject({
   events_per_minute: writeKeySettings.events_per_minute.default(null),
 });
 
-/** All but its kind: what was public cannot become a secret, nor the other way round. */
-export const changedWriteKey = z.strictObject(writeKeySettings).omit({ kind: true }).partial();
+/** What is to become of it, and no more. Its kind stays: what was public cannot become a secret, nor the other way round. */
+export const changedWriteKey = z
+  .strictObject({
+    ...writeKeySettings,
+    is_enabled: z.boolean().meta({ description: 'A disabled key is refused within five seconds.' }),
+  })
+  .omit({ kind: true })
+  .partial();
 
 export const declaration = z.strictObject({
   purposes: z

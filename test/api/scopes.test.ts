@@ -96,6 +96,7 @@ const contract: Record<string, Scope[]> = {
   'POST /clients': ['settings:write'],
   'GET /write-keys': ['settings:write'],
   'POST /write-keys': ['settings:write'],
+  'PUT /write-keys/{id}': ['settings:write'],
   'PUT /write-keys/{id}/declared-consents': ['settings:write'],
   'GET /connectors': ['settings:write'],
   'POST /connectors': ['settings:write'],

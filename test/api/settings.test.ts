@@ -181,6 +181,39 @@ describe('POST /write-keys', () => {
   });
 });
 
+describe('PUT /write-keys/{id}', () => {
+  const change = (id: unknown, body: object) =>
+    send('PUT', `/api/v1/write-keys/${id}`, { token: 'settings', body }) as Promise<Answer>;
+
+  test('200: what is named changes, what is not stays, and the record says what became of it', async () => {
+    const made = await post('/write-keys', { kind: 'client', name: 'changes', channel: 'app' });
+    const changed = await change(made.body.id, {
+      name: 'changed',
+      catalogue: { order_paid: 'token' },
+      is_enabled: false,
+    });
+    expect(changed).toMatchObject({
+      status: 200,
+      body: { name: 'changed', channel: 'app', catalogue: { order_paid: 'token' }, is_enabled: false },
+    });
+    await change(made.body.id, { name: 'changed' });
+    const entries = await db('audit_entries')
+      .whereRaw(`details->>'write_key_id' = ?`, [String(made.body.id)])
+      .orderBy('action');
+    expect(entries.map(({ action, details }) => [action, details.name, details.catalogue])).toEqual([
+      ['write_key.changed', 'changed', { order_paid: 'token' }],
+      ['write_key.created', undefined, undefined],
+      ['write_key.disabled', undefined, undefined],
+    ]);
+  });
+
+  test('400 for another kind; 404 for a key that is not there', async () => {
+    const made = await post('/write-keys', { kind: 'client', name: 'kind' });
+    expect((await change(made.body.id, { kind: 'server' })).status).toBe(400);
+    expect((await change(999_999, { name: 'x' })).status).toBe(404);
+  });
+});
+
 describe('GET lists', () => {
   test.each(['/clients', '/write-keys'])('%s: every item once, page by page', async (path) => {
     for (let at = 0; at < 3; at++)
