@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../src/clock.ts';
 import { createDatabase } from '../src/database.ts';
 import { eventsRoutes } from '../src/events/routes.ts';
+import { answerDirectly } from '../src/http/direct.ts';
 import { createKoa, listen } from '../src/http/server.ts';
 import { createLogger } from '../src/log.ts';
 import { createSeal } from '../src/seal.ts';
@@ -13,8 +14,9 @@ const seal = createSeal('a secret for the bench, of more than 32 characters');
 const log = createLogger({ level: 'error' });
 const db = createDatabase({ url: (workerData as { url: string }).url });
 const services = { db, seal, clock: systemClock, log };
-const koa = createKoa({ log, trustProxy: false, https: false });
-const routers = eventsRoutes({
+const options = { log, trustProxy: false, https: false } as const;
+const koa = createKoa(options);
+const { direct, routers } = eventsRoutes({
   ...services,
   publicUrl: 'http://localhost',
   keyOf: (identity) => keyOf(seal, identity),
@@ -22,7 +24,7 @@ const routers = eventsRoutes({
   readIdToken: async () => undefined,
 });
 for (const router of routers) koa.use(router.routes());
-const listener = await listen(koa, { port: 0, host: '127.0.0.1' });
+const listener = await listen(koa, { port: 0, host: '127.0.0.1', direct: answerDirectly(direct, options) });
 const evaluating = startEvaluating(services);
 parentPort?.postMessage(listener.port);
 parentPort?.once('message', async () => {
