@@ -17,6 +17,7 @@ import { createDatabase } from './database.ts';
 import { handleEventJobs } from './events/jobs.ts';
 import { disableSandboxWriteKeys } from './events/write-keys.ts';
 import { createCsrf } from './http/csrf.ts';
+import { answerDirectly } from './http/direct.ts';
 import { createHealth } from './http/health.ts';
 import { createI18n } from './http/i18n.ts';
 import { createLimits } from './http/limits.ts';
@@ -85,8 +86,16 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   let listener: Listener | undefined;
   const fetchSelf = selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port });
   const foundation = { db, seal, clock, log, config, limits, connectors, jobs };
-  const routers = createRouters({ ...foundation, oidc, csrf, render, i18n, fetchSelf, metrics, ending: ending.signal });
-  if (metrics) koa.use(metrics.observe);
+  const { direct, routers } = createRouters({
+    ...foundation,
+    oidc,
+    csrf,
+    render,
+    i18n,
+    fetchSelf,
+    metrics,
+    ending: ending.signal,
+  });
   koa.use(staticFiles);
   for (const router of [health.router, ...(config.roles.web ? routers : [])])
     koa.use(router.routes()).use(router.allowedMethods());
@@ -102,7 +111,12 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
         await Promise.all([connectors.disableSandbox(), disableSandboxClients(db), disableSandboxWriteKeys(db)]);
       await seedAccountClient({ db, seal }, publicUrl);
       await seedAdminClient({ db, seal }, publicUrl);
-      listener = await listen(koa, { port: config.port, host: config.host });
+      listener = await listen(koa, {
+        port: config.port,
+        host: config.host,
+        direct: config.roles.web ? answerDirectly(direct, { log, trustProxy: config.trustProxy, https }) : undefined,
+        observe: metrics?.observe,
+      });
       if (metrics && config.metricsPort !== undefined) {
         const inside = createKoa({ log, trustProxy: false, https: false });
         inside.use(metrics.router.routes());

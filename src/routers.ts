@@ -10,7 +10,7 @@ import type { Connectors } from './connectors/contract.ts';
 import { reportRoutes } from './connectors/report-routes.ts';
 import { verificationFileRouter } from './connectors/verification-files.ts';
 import type { Database } from './database.ts';
-import { eventsRoutes } from './events/routes.ts';
+import { type EventsRoutes, eventsRoutes } from './events/routes.ts';
 import type { Csrf } from './http/csrf.ts';
 import type { I18n } from './http/i18n.ts';
 import type { Limits } from './http/limits.ts';
@@ -45,21 +45,23 @@ type Parts = {
   ending: AbortSignal;
 };
 
-export function createRouters(parts: Parts): Router<RequestState>[] {
+export type Mounted = { direct: EventsRoutes['direct']; routers: Router<RequestState>[] };
+
+export function createRouters(parts: Parts): Mounted {
   const { db, seal, clock, log, config, limits, connectors, jobs, oidc, csrf, render, i18n, fetchSelf } = parts;
   const { metrics, ending } = parts;
   const { publicUrl } = config;
   const foundation = { db, seal, clock, log };
   const pages = { csrf, render, i18n, jobs };
   const authenticate = oidc.readAccessToken;
-  return [
-    ...eventsRoutes({
-      ...foundation,
-      publicUrl,
-      keyOf: (identity) => keyOf(seal, identity),
-      readToken: oidc.readAccessToken,
-      readIdToken: oidc.readIdToken,
-    }),
+  const { direct, routers } = eventsRoutes({
+    ...foundation,
+    publicUrl,
+    keyOf: (identity) => keyOf(seal, identity),
+    readToken: oidc.readAccessToken,
+    readIdToken: oidc.readIdToken,
+  });
+  const others = [
     reportRoutes({ connectors }),
     meRoutes({
       db,
@@ -80,4 +82,5 @@ export function createRouters(parts: Parts): Router<RequestState>[] {
     accountRoutes({ ...foundation, ...pages, limits, connectors, oidc, publicUrl, fetchSelf }),
     adminRoutes({ ...foundation, ...pages, oidc, publicUrl, fetchSelf }),
   ];
+  return { direct, routers: [...routers, ...others] };
 }

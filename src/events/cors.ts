@@ -2,24 +2,21 @@
  * Which websites may send events from a browser: those registered with a key. Without credentials: a cookie of ours would say
  * nothing about an event, and must not travel.
  */
+import type { IncomingMessage } from 'node:http';
 import { fail } from '../errors.ts';
-import type { Context, Middleware } from '../http/server.ts';
+import type { Context, Exchange } from '../http/server.ts';
 import type { Speaker } from './speaker.ts';
 import type { WriteKeys } from './write-keys.ts';
 
 /** Set before anything can fail, or a browser could not tell a 429 from a broken network. */
-export function allowOrigin(writeKeys: WriteKeys): Middleware {
-  return async (ctx, next) => {
-    ctx.vary('Origin');
-    const origin = ctx.get('origin');
-    if (origin && origin !== 'null' && (await writeKeys.isRegistered(origin))) {
-      ctx.set('Access-Control-Allow-Origin', origin);
-      ctx.set('Access-Control-Expose-Headers', 'Retry-After, X-Request-Id');
-      // What a page of another origin may read, it may also load.
-      ctx.set('Cross-Origin-Resource-Policy', 'cross-origin');
-    }
-    await next();
-  };
+export async function allowOrigin(writeKeys: WriteKeys, { req, res }: Exchange): Promise<void> {
+  res.setHeader('Vary', 'Origin');
+  const { origin } = req.headers;
+  if (!origin || origin === 'null' || !(await writeKeys.isRegistered(origin))) return;
+  res.setHeader('Access-Control-Allow-Origin', origin);
+  res.setHeader('Access-Control-Expose-Headers', 'Retry-After, X-Request-Id');
+  // What a page of another origin may read, it may also load.
+  res.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
 }
 
 const headerNames = /^[\w-]+(?:, ?[\w-]+)*$/;
@@ -40,16 +37,16 @@ export function answerPreflight(ctx: Context): void {
  * that names its websites. A key that names none is used by programs, whose Origin, if they send one, means nothing.
  * @throws origin_not_allowed
  */
-export function refuseForeignOrigin(ctx: Context, { origins }: Speaker): void {
-  const origin = ctx.get('origin') || originOfImage(ctx);
+export function refuseForeignOrigin({ req }: Exchange, { origins }: Speaker): void {
+  const origin = req.headers.origin || originOfImage(req);
   if (origin && origins.length && !origins.includes(origin)) throw fail('origin_not_allowed');
 }
 
 /** An image is asked for without Origin. A page that hides its address too could be anybody's: that of a key's website must not. */
-function originOfImage(ctx: Context): string | undefined {
-  if (ctx.method !== 'GET') return undefined;
-  const { origin } = URL.parse(ctx.get('referer')) ?? {};
+function originOfImage({ method, headers }: IncomingMessage): string | undefined {
+  if (method !== 'GET') return undefined;
+  const { origin } = URL.parse(headers.referer ?? '') ?? {};
   // Sent by browsers; `none` is an address that somebody typed.
-  const isAskedByPage = !['', 'none'].includes(ctx.get('sec-fetch-site'));
+  const isAskedByPage = !['', 'none'].includes(String(headers['sec-fetch-site'] ?? ''));
   return origin ?? (isAskedByPage ? 'hidden' : undefined);
 }

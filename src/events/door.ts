@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import { readBytes } from '../http/body.ts';
-import type { Context, Middleware } from '../http/server.ts';
+import type { Exchange, Middleware } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { createAdmission, inTurn } from './admission.ts';
@@ -16,7 +16,7 @@ import { allowOrigin, refuseForeignOrigin } from './cors.ts';
 import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, takeIn } from './intake.ts';
 import type { KeyOf } from './people.ts';
 import { createQuota, weightOf } from './quota.ts';
-import { credentialIn, type Speaker, speakerOfHeader, speakerOfKey, type TokenReader } from './speaker.ts';
+import { credentialIn, type Speaker, speakerOfCredential, speakerOfKey, type TokenReader } from './speaker.ts';
 import { writeKeyReader } from './write-keys.ts';
 
 export type EventsDependencies = {
@@ -32,20 +32,22 @@ export type EventsDependencies = {
 
 export type Door = {
   publicUrl: string;
-  /** Stands before every route of an adapter, so that a website reads the answers, refusals too. */
-  allowOrigin: Middleware;
+  /** Comes before anything can fail, so that a website reads the answers, refusals too. */
+  allowOrigin(exchange: Exchange): Promise<void>;
+  /** The same, before every route of an adapter. */
+  allowingOrigin: Middleware;
   /** Known before the body is read: whoever has no key costs no memory. Undefined without the header. @throws unauthorized | forbidden | unknown_write_key */
-  speakerOfHeader(ctx: Context): Promise<Speaker | undefined>;
+  speakerOfHeader(exchange: Exchange): Promise<Speaker | undefined>;
   /** Of a key in the path, the query or the body. @throws unknown_write_key */
   speakerOfKey(key: unknown): Promise<Speaker>;
   /** @throws payload_too_large (over 500 KB, ungzipped) | unsupported_encoding | bad_request */
-  readBody(ctx: Context): Promise<Buffer>;
+  readBody(exchange: Exchange): Promise<Buffer>;
   /**
    * Opens the batch when its turn has come, so that what waits is no larger than it was sent. `size` is that of the text inside, in
    * bytes: a small body that unpacks to much takes the room of much (threat F7). Returns once what was accepted is durable.
    * @throws too_many_requests | origin_not_allowed | payload_too_large (too many events), and what `open` throws
    */
-  take(ctx: Context, size: number, open: () => Opened | Promise<Opened>): Promise<RejectedEvent[]>;
+  take(exchange: Exchange, size: number, open: () => Opened | Promise<Opened>): Promise<RejectedEvent[]>;
 };
 
 export type Opened = { speaker: Speaker; batch: Batch };
@@ -67,18 +69,28 @@ export function createDoor(dependencies: EventsDependencies): Door {
   const ownHost = new URL(dependencies.publicUrl).hostname;
   return {
     publicUrl: dependencies.publicUrl,
-    allowOrigin: allowOrigin(writeKeys),
-    speakerOfHeader: (ctx) => speakerOfHeader(services, ctx.get('authorization')),
+    allowOrigin: (exchange) => allowOrigin(writeKeys, exchange),
+    allowingOrigin: async (ctx, next) => {
+      await allowOrigin(writeKeys, ctx);
+      await next();
+    },
+    async speakerOfHeader({ req, state }) {
+      const header = req.headers.authorization;
+      if (!header) return undefined;
+      const credential = credentialIn(header);
+      state.sender = credential.credential;
+      return speakerOfCredential(services, credential);
+    },
     speakerOfKey: (key) => speakerOfKey(services, key),
-    readBody: (ctx) => readBytes(ctx, { limit: batchBytes }),
-    take: (ctx, size, open) =>
-      admission.run(credentialIn(ctx.get('authorization')).credential || ctx.state.ip, size, async () => {
+    readBody: (exchange) => readBytes(exchange, { limit: batchBytes }),
+    take: (exchange, size, open) =>
+      admission.run(exchange.state.sender || exchange.state.ip, size, async () => {
         const { speaker, batch } = await open();
-        refuseForeignOrigin(ctx, speaker);
+        refuseForeignOrigin(exchange, speaker);
         if (batch.items.length > mostEvents)
           throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
         await quota.spend(speaker, weightOf(speaker.kind, { events: batch.items.length, bytes: size }));
-        return takeIn(services, speaker, batch, { userAgent: ctx.get('user-agent'), ownHost });
+        return takeIn(services, speaker, batch, { userAgent: exchange.req.headers['user-agent'] ?? '', ownHost });
       }),
   };
 }

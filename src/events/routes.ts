@@ -5,19 +5,32 @@
  * An SDK drops an event on any 4xx but 429, so a 4xx is only said of what will never be acceptable; what may pass is 429 or 503.
  */
 import Router from '@koa/router';
-import type { RequestState } from '../http/server.ts';
+import type { DirectRoute } from '../http/direct.ts';
+import type { Exchange, RequestState } from '../http/server.ts';
 import { adapters } from './adapters/registry.ts';
 import { answerPreflight } from './cors.ts';
 import { createDoor, type EventsDependencies } from './door.ts';
 import { eventTypes } from './normalise.ts';
-import { takeBatch, takeOne } from './tracking.ts';
+import { type Taken, takeBatch, takeOne } from './tracking.ts';
 
-export function eventsRoutes(dependencies: EventsDependencies): Router<RequestState>[] {
+export type EventsRoutes = { direct: Map<string, DirectRoute>; routers: Router<RequestState>[] };
+
+/** Our own tracking API goes past Koa (http/direct.ts): every event of ours does. */
+export function eventsRoutes(dependencies: EventsDependencies): EventsRoutes {
   const door = createDoor(dependencies);
-  const router = new Router<RequestState>({ prefix: '/v1' });
-  router.use(door.allowOrigin);
-  router.options('/{*path}', answerPreflight);
-  for (const type of eventTypes) router.post(`/${type}`, (ctx) => takeOne(door, ctx, type));
-  router.post(['/batch', '/import'], async (ctx) => takeBatch(door, ctx, await door.speakerOfHeader(ctx)));
-  return [router, ...adapters.map((routes) => routes(door))];
+  const direct = new Map<string, DirectRoute>();
+  const answer = (path: string, take: (exchange: Exchange) => Promise<Taken>) =>
+    direct.set(`/v1/${path}`, async (exchange) => {
+      await door.allowOrigin(exchange);
+      const taken = await take(exchange);
+      exchange.res.setHeader('Cache-Control', 'no-store');
+      return taken;
+    });
+  for (const type of eventTypes) answer(type, (exchange) => takeOne(door, exchange, type));
+  for (const path of ['batch', 'import'])
+    answer(path, async (exchange) => takeBatch(door, exchange, await door.speakerOfHeader(exchange)));
+  const preflight = new Router<RequestState>({ prefix: '/v1' });
+  preflight.use(door.allowingOrigin);
+  preflight.options('/{*path}', answerPreflight);
+  return { direct, routers: [preflight, ...adapters.map((routes) => routes(door))] };
 }

@@ -33,17 +33,17 @@ export type TokenReader = (
 
 type Services = { writeKeys: WriteKeys; readToken: TokenReader };
 
-/** The header's word. Undefined when there is none: the body may hold a write key. @throws unauthorized | forbidden | unknown_write_key */
-export async function speakerOfHeader(services: Services, header: string): Promise<Speaker | undefined> {
-  if (!header) return undefined;
-  const { scheme, credential } = credentialIn(header);
+/** What the header of this name says. @throws unauthorized | forbidden | unknown_write_key */
+export async function speakerOfCredential(services: Services, { scheme, credential }: Credential): Promise<Speaker> {
   if (scheme === 'bearer') return speakerOfToken(services, credential);
   if (scheme === 'basic') return speakerOfKey(services, credential);
   throw fail('unauthorized');
 }
 
+export type Credential = { scheme: string; credential: string };
+
 /** Of Basic the key alone. However the header spells it: whoever could write one credential in many ways would have many turns (threat F17). */
-export function credentialIn(header: string): { scheme: string; credential: string } {
+export function credentialIn(header: string): Credential {
   const [, scheme = '', credential = ''] = /^(\S+) +(\S+) *$/.exec(header) ?? [];
   if (scheme.toLowerCase() !== 'basic') return { scheme: scheme.toLowerCase(), credential };
   const [key = ''] = Buffer.from(credential, 'base64').toString('utf8').split(':', 1);

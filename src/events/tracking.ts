@@ -3,17 +3,20 @@
  * browsers send text/plain to be spared a preflight. The key is in the header, in the body as `writeKey`, or was found by an adapter.
  */
 import { fail } from '../errors.ts';
-import type { Context } from '../http/server.ts';
+import type { Context, Exchange } from '../http/server.ts';
 import type { Door } from './door.ts';
+import type { RejectedEvent } from './intake.ts';
 import type { EventType } from './normalise.ts';
 import type { Speaker } from './speaker.ts';
 import { isRecord } from './storable.ts';
 
+export type Taken = { success: true; rejected: RejectedEvent[] };
+
 /** @throws payload_too_large | invalid_fields (what cannot be stored) and what the door throws */
-export async function takeOne(door: Door, ctx: Context, type: EventType): Promise<void> {
-  const known = await door.speakerOfHeader(ctx);
-  const bytes = await door.readBody(ctx);
-  const [rejected] = await door.take(ctx, bytes.length, async () => {
+export async function takeOne(door: Door, exchange: Exchange, type: EventType): Promise<Taken> {
+  const known = await door.speakerOfHeader(exchange);
+  const bytes = await door.readBody(exchange);
+  const [rejected] = await door.take(exchange, bytes.length, async () => {
     const event = parseObject(bytes);
     const speaker = known ?? (await door.speakerOfKey(event.writeKey));
     return { speaker, batch: { items: [event], type, sentAt: undefined, context: undefined } };
@@ -21,25 +24,25 @@ export async function takeOne(door: Door, ctx: Context, type: EventType): Promis
   if (rejected?.code === 'event_too_large') throw fail('payload_too_large', { message: rejected.message });
   if (rejected)
     throw fail('invalid_fields', { message: rejected.message, fields: { [rejected.code]: rejected.message } });
-  succeed(ctx, { rejected: [] });
+  return { success: true, rejected: [] };
 }
 
 /** @throws what the door throws; a bad event is named in the answer */
-export async function takeBatch(door: Door, ctx: Context, known: Speaker | undefined): Promise<void> {
-  const bytes = await door.readBody(ctx);
-  const rejected = await door.take(ctx, bytes.length, async () => {
+export async function takeBatch(door: Door, exchange: Exchange, known: Speaker | undefined): Promise<Taken> {
+  const bytes = await door.readBody(exchange);
+  const rejected = await door.take(exchange, bytes.length, async () => {
     const { batch: items, sentAt, context, writeKey } = parseObject(bytes);
     if (!Array.isArray(items)) throw fail('invalid_fields', { fields: { batch: 'A list of events is needed.' } });
     const speaker = known ?? (await door.speakerOfKey(writeKey));
     return { speaker, batch: { items, type: undefined, sentAt, context } };
   });
-  succeed(ctx, { rejected });
+  return { success: true, rejected };
 }
 
-export function succeed(ctx: Context, more: Record<string, unknown> = {}): void {
+export function succeed(ctx: Context, taken: { success: true } = { success: true }): void {
   ctx.set('Cache-Control', 'no-store');
   ctx.status = 200;
-  ctx.body = { success: true, ...more };
+  ctx.body = taken;
 }
 
 function parseObject(bytes: Buffer): Record<string, unknown> {

@@ -2,27 +2,27 @@
 import { createGunzip } from 'node:zlib';
 import getRawBody from 'raw-body';
 import { fail } from '../errors.ts';
-import type { Context } from './server.ts';
+import type { Context, Exchange } from './server.ts';
 
 /**
  * The body as bytes, ungzipped when it says so. The limit holds for the decompressed size, which is counted while it is
  * produced: a gzip bomb is cut off at the limit (threat F7).
  * @throws payload_too_large | unsupported_encoding | bad_request (truncated or no gzip)
  */
-export async function readBytes(ctx: Context, { limit }: { limit: number }): Promise<Buffer> {
-  const encoding = ctx.get('content-encoding').toLowerCase() || 'identity';
+export async function readBytes({ req, res }: Exchange, { limit }: { limit: number }): Promise<Buffer> {
+  const encoding = req.headers['content-encoding']?.toLowerCase() || 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') throw fail('unsupported_encoding');
-  const stream = encoding === 'gzip' ? ctx.req.pipe(createGunzip()) : ctx.req;
-  const length = encoding === 'identity' ? ctx.request.length : undefined;
+  const stream = encoding === 'gzip' ? req.pipe(createGunzip()) : req;
+  const length = encoding === 'identity' ? (req.headers['content-length'] ?? null) : null;
   try {
-    return await getRawBody(stream, { limit, length: length ?? null });
+    return await getRawBody(stream, { limit, length });
   } catch (error) {
-    ctx.req.unpipe();
-    ctx.req.resume();
+    req.unpipe();
+    req.resume();
     const type = (error as { type?: string }).type;
     if (type === 'entity.too.large') {
       // The rest of an oversize body is not read: the connection ends with the answer.
-      ctx.set('Connection', 'close');
+      res.setHeader('Connection', 'close');
       throw fail('payload_too_large', { cause: error });
     }
     throw fail('bad_request', { cause: error, message: 'The body could not be read.' });
@@ -30,8 +30,8 @@ export async function readBytes(ctx: Context, { limit }: { limit: number }): Pro
 }
 
 /** @throws invalid_json and what readBytes throws */
-export async function readJson(ctx: Context, { limit }: { limit: number }): Promise<unknown> {
-  const bytes = await readBytes(ctx, { limit });
+export async function readJson(exchange: Exchange, { limit }: { limit: number }): Promise<unknown> {
+  const bytes = await readBytes(exchange, { limit });
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch (cause) {

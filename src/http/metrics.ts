@@ -2,10 +2,11 @@
  * Prometheus metrics on a listener of their own (METRICS_PORT), for the inside of the network only. Labels are taken from fixed
  * lists, so that no id, phone number or path of a stranger's making can become one (threat G12).
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import Router from '@koa/router';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Clock } from '../clock.ts';
-import type { Context, Middleware, RequestState } from './server.ts';
+import type { RequestState } from './server.ts';
 
 const areas = [
   'admin',
@@ -24,7 +25,7 @@ const areas = [
 const methods = ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'HEAD'];
 
 export type Metrics = {
-  observe: Middleware;
+  observe(req: IncomingMessage, res: ServerResponse): void;
   router: Router<RequestState>;
   countForward(outcome: 'answered' | 'failed'): void;
 };
@@ -34,7 +35,7 @@ type Sources = {
   countSetAside(): Promise<{ people: number; since: Date | null }>;
 };
 
-/** Mounted before everything else on the main server; its router is for the listener of METRICS_PORT. */
+/** `observe` is for the main listener, its router for that of METRICS_PORT. */
 export function createMetrics({ clock, countSetAside }: Sources & { clock: Clock }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -69,19 +70,21 @@ export function createMetrics({ clock, countSetAside }: Sources & { clock: Clock
     ctx.type = registry.contentType;
     ctx.body = await registry.metrics();
   });
-  const observe: Middleware = async (ctx, next) => {
-    const end = requests.startTimer();
-    ctx.res.once('close', () => end(labelsOf(ctx)));
-    await next();
+  return {
+    observe(req, res) {
+      const end = requests.startTimer();
+      res.once('close', () => end(labelsOf(req, res)));
+    },
+    router,
+    countForward: (outcome) => forwards.inc({ outcome }),
   };
-  return { observe, router, countForward: (outcome) => forwards.inc({ outcome }) };
 }
 
-function labelsOf(ctx: Context): { area: string; method: string; status: string } {
-  const [, first = ''] = ctx.path.split('/', 2);
+function labelsOf({ url = '', method = '' }: IncomingMessage, { statusCode }: ServerResponse) {
+  const [, area = ''] = /^\/([a-z0-9]*)(?:[/?]|$)/.exec(url) ?? [];
   return {
-    area: areas.includes(first) ? first : 'other',
-    method: methods.includes(ctx.method) ? ctx.method : 'other',
-    status: `${Math.floor(ctx.res.statusCode / 100)}xx`,
+    area: areas.includes(area) ? area : 'other',
+    method: methods.includes(method) ? method : 'other',
+    status: `${Math.floor(statusCode / 100)}xx`,
   };
 }

@@ -1,10 +1,10 @@
 /**
  * The Koa application that every listener of ours starts from: request ids, one log line a request, errors rendered in one
  * place, security headers, the client's address, and a stop that lets requests in flight be answered.
- * Leaves routes to the feature folders.
+ * Leaves routes to the feature folders, and what is answered without Koa to direct.ts.
  */
 import { randomUUID } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import Koa from 'koa';
 import { isDatabaseAway } from '../database.ts';
 import { AppError, fail } from '../errors.ts';
@@ -16,12 +16,16 @@ import { securityHeaders } from './security-headers.ts';
 export type RequestState = {
   requestId: string;
   ip: string;
+  /** Whose turn it is when requests wait for each other: the credential of the header. Else the address. */
+  sender?: string;
   /** Languages that the client of this sign-in asked for. */
   uiLocales?: string;
   /** Where an error page of this request leads back to: an address of ours. */
   wayBack?: { name: string; url: string };
 };
 export type Context = Koa.ParameterizedContext<RequestState>;
+/** A request and its answer as node has them: all that is needed by what is answered with Koa and without it. */
+export type Exchange = { req: IncomingMessage; res: ServerResponse; state: RequestState };
 export type Middleware = Koa.Middleware<RequestState>;
 
 export type KoaOptions = {
@@ -37,9 +41,7 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
   koa.silent = true;
   koa.use(async (ctx, next) => {
     const startedAt = performance.now();
-    ctx.state.requestId = randomUUID();
-    ctx.state.ip = clientAddress(ctx.req, trustProxy);
-    ctx.res.setHeader('X-Request-Id', ctx.state.requestId);
+    Object.assign(ctx.state, begin(ctx.req, ctx.res, trustProxy));
     try {
       await next();
       if (ctx.status === 404 && ctx.body === undefined && ctx.respond !== false) throw fail('not_found');
@@ -48,21 +50,33 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
     } catch (error) {
       await renderError(ctx, error, { log, errorPage });
     }
-    const ms = performance.now() - startedAt;
-    // The path alone: query strings carry codes and tokens (threat G1), and what a path carries is masked.
-    log.info(
-      {
-        request_id: ctx.state.requestId,
-        method: ctx.method,
-        path: shownPath(ctx.path),
-        status: ctx.status,
-        ms: Math.round(ms),
-      },
-      'request',
-    );
+    logRequest(log, { exchange: ctx, path: ctx.path, startedAt });
   });
-  koa.use(securityHeaders({ https }));
+  const secure = securityHeaders({ https });
+  koa.use((ctx, next) => {
+    secure(ctx.res);
+    return next();
+  });
   return koa;
+}
+
+export function begin(req: IncomingMessage, res: ServerResponse, trustProxy: Address): RequestState {
+  const requestId = randomUUID();
+  res.setHeader('X-Request-Id', requestId);
+  return { requestId, ip: clientAddress(req, trustProxy) };
+}
+
+/** The path alone: query strings carry codes and tokens (threat G1), and what a path carries is masked. */
+export function logRequest(
+  log: Logger,
+  { exchange, path, startedAt }: { exchange: Exchange; path: string; startedAt: number },
+): void {
+  const { req, res, state } = exchange;
+  const ms = Math.round(performance.now() - startedAt);
+  log.info(
+    { request_id: state.requestId, method: req.method, path: shownPath(path), status: res.statusCode, ms },
+    'request',
+  );
 }
 
 /** A ticket (22 characters, tickets.ts) is a secret for as long as it lasts. */
@@ -73,23 +87,31 @@ function shownPath(path: string): string {
 type ErrorRendering = { log: Logger; errorPage: KoaOptions['errorPage'] };
 
 async function renderError(ctx: Context, thrown: unknown, { log, errorPage }: ErrorRendering): Promise<void> {
+  const error = beginError(thrown, { log, exchange: ctx, path: ctx.path });
+  ctx.status = error.status;
+  if (errorPage && ctx.accepts('json', 'html') === 'html') await errorPage(ctx, error);
+  else ctx.body = errorBody(error, ctx);
+}
+
+/** Logs what is our fault, and sets the headers that every error has. */
+export function beginError(
+  thrown: unknown,
+  { log, exchange, path }: { log: Logger; exchange: Exchange; path: string },
+): AppError {
   const error = toAppError(thrown);
-  const request_id = ctx.state.requestId;
+  const { res, state } = exchange;
   if (error.status >= 500)
     log.error(
-      { request_id, path: shownPath(ctx.path), error: error.code, err: error.cause ?? error },
+      { request_id: state.requestId, path: shownPath(path), error: error.code, err: error.cause ?? error },
       'request failed',
     );
-  ctx.status = error.status;
-  ctx.set('Cache-Control', 'no-store');
-  if (error.retryAfterSeconds) ctx.set('Retry-After', String(error.retryAfterSeconds));
-  if (errorPage && ctx.accepts('json', 'html') === 'html') {
-    await errorPage(ctx, error);
-    return;
-  }
-  ctx.body = {
-    error: { code: error.code, message: error.message, request_id, ...(error.fields && { fields: error.fields }) },
-  };
+  res.setHeader('Cache-Control', 'no-store');
+  if (error.retryAfterSeconds) res.setHeader('Retry-After', String(error.retryAfterSeconds));
+  return error;
+}
+
+export function errorBody({ code, message, fields }: AppError, { state }: Exchange): object {
+  return { error: { code, message, request_id: state.requestId, ...(fields && { fields }) } };
 }
 
 /** Unknown errors show as `internal` with the request id; what a client sent wrongly never becomes a 500. */
@@ -108,11 +130,22 @@ export type Listener = { port: number; stop(): Promise<void> };
 /** How long a sender may take for its headers and for the whole request, in milliseconds. */
 const patience = { headers: 10_000, request: 30_000 };
 
+type Listening = {
+  port: number;
+  host: string;
+  slowest?: typeof patience;
+  /** Answers some requests itself, and says whether it does. */
+  direct?: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
+  /** Hears of each request before it is answered. */
+  observe?: ((req: IncomingMessage, res: ServerResponse) => void) | undefined;
+};
+
 /** @throws the listen error (EADDRINUSE, EACCES) of node. Port 0 takes a free one. */
 export async function listen(
   koa: Koa<RequestState>,
-  { port, host, slowest = patience }: { port: number; host: string; slowest?: typeof patience },
+  { port, host, slowest = patience, direct, observe }: Listening,
 ): Promise<Listener> {
+  const byKoa = koa.callback();
   const server = createServer(
     // A slow sender holds a socket, not the process (threat F8); the parser stays strict (G14).
     {
@@ -123,7 +156,10 @@ export async function listen(
       keepAliveTimeout: 5_000,
       maxHeaderSize: 16_384,
     },
-    koa.callback(),
+    (req, res) => {
+      observe?.(req, res);
+      if (!direct?.(req, res)) void byKoa(req, res);
+    },
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

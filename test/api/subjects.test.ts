@@ -31,7 +31,7 @@ beforeAll(async () => {
       readToken: async () => undefined,
       readIdToken: async () => undefined,
       keyOf: (identity) => keyOf(seal, identity),
-    }),
+    }).routers,
     apiRoutes({
       ...apiParts,
       db,
@@ -309,7 +309,7 @@ async function track(
   ...sent: { timestamp: string; properties?: object }[]
 ) {
   const { key } = await createWriteKey({ db, seal }, { kind: 'server', name: 'shop' });
-  const answer = await send('POST', '/v1/batch', {
+  const answer = await send('POST', '/v1/b', {
     body: {
       writeKey: key,
       batch: sent.map((one) => ({

@@ -6,6 +6,7 @@ import { flushCompileCache } from 'node:module';
 import { systemClock } from '../../src/clock.ts';
 import { createDatabase } from '../../src/database.ts';
 import { eventsRoutes } from '../../src/events/routes.ts';
+import { answerDirectly } from '../../src/http/direct.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal } from '../../src/seal.ts';
@@ -17,7 +18,7 @@ const log = createLogger({ level: 'silent' });
 
 process.on('message', async ({ url, port, evaluates }: { url: string; port: number; evaluates?: boolean }) => {
   const db = createDatabase({ url });
-  const routers = eventsRoutes({
+  const { direct, routers } = eventsRoutes({
     db,
     seal,
     clock: systemClock,
@@ -27,9 +28,10 @@ process.on('message', async ({ url, port, evaluates }: { url: string; port: numb
     readToken: async () => undefined,
     readIdToken: async () => undefined,
   });
-  const koa = createKoa({ log, trustProxy: false, https: false });
+  const options = { log, trustProxy: false, https: false } as const;
+  const koa = createKoa(options);
   for (const router of routers) koa.use(router.routes());
-  const listener = await listen(koa, { port, host: '127.0.0.1' });
+  const listener = await listen(koa, { port, host: '127.0.0.1', direct: answerDirectly(direct, options) });
   if (evaluates) startEvaluating({ db, clock: systemClock, log });
   process.send?.({ port: listener.port });
 });

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../../src/clock.ts';
 import { createDatabase, type Database } from '../../src/database.ts';
 import { eventsRoutes } from '../../src/events/routes.ts';
 import { createWriteKey } from '../../src/events/write-keys.ts';
+import { answerDirectly } from '../../src/http/direct.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal } from '../../src/seal.ts';
@@ -29,7 +30,7 @@ export async function eventsApp(
 ) {
   const tokens = new Map<string, Token>();
   const idTokens = new Map<string, { sub: string; client_id: string }>();
-  const routers = eventsRoutes({
+  const { direct, routers } = eventsRoutes({
     db,
     seal,
     clock,
@@ -42,14 +43,18 @@ export async function eventsApp(
     },
     readIdToken: async (jwt) => idTokens.get(jwt),
   });
-  const koa = createKoa({ log: logger, trustProxy: false, https: false });
+  const options = { log: logger, trustProxy: false, https: false } as const;
+  const koa = createKoa(options);
   let arrived = 0;
-  koa.use((_, next) => {
-    arrived += 1;
-    return next();
-  });
   for (const router of routers) koa.use(router.routes());
-  const listener = await listen(koa, { port, host: '127.0.0.1' });
+  const listener = await listen(koa, {
+    port,
+    host: '127.0.0.1',
+    direct: answerDirectly(direct, options),
+    observe: () => {
+      arrived += 1;
+    },
+  });
   const url = `http://127.0.0.1:${listener.port}`;
   afterAll(() => listener.stop());
   const send = (path: string, body: unknown, headers: Record<string, string> = {}) =>

@@ -222,7 +222,7 @@ describe('403', () => {
 describe('405 and 404', () => {
   it('F2: a public key cannot read or delete', async () => {
     for (const method of ['GET', 'DELETE', 'PUT'])
-      expect((await app.request('/v1/track', { method, headers: basic(clientKey) })).status).toBe(404);
+      expect((await app.request('/v1/track', { method, headers: basic(clientKey) })).status).toBe(405);
   });
 });
 

@@ -11,7 +11,7 @@ import { succeed, takeBatch } from '../../tracking.ts';
 export function rudderstackRoutes(door: Door): Router<RequestState> {
   const router = new Router<RequestState>();
   const [config, beacon, metrics] = ['/sourceConfig', '/beacon/v1/batch', '/rsaMetrics'];
-  router.use(door.allowOrigin);
+  router.use(door.allowingOrigin);
   router.options([config, beacon, metrics], answerPreflight);
   router.get(config, async (ctx) => {
     // Asked without a key to learn whether an ad blocker stands between.
@@ -21,7 +21,9 @@ export function rudderstackRoutes(door: Door): Router<RequestState> {
     ctx.body = sourceConfig;
   });
   // A beacon has no headers: the key is in the address.
-  router.post(beacon, async (ctx) => takeBatch(door, ctx, await door.speakerOfKey(ctx.query.writeKey)));
+  router.post(beacon, async (ctx) =>
+    succeed(ctx, await takeBatch(door, ctx, await door.speakerOfKey(ctx.query.writeKey))),
+  );
   router.post(metrics, (ctx) => succeed(ctx));
   return router;
 }

@@ -4,7 +4,6 @@
  */
 import Router from '@koa/router';
 import type { RequestState } from '../../../http/server.ts';
-import { answerPreflight } from '../../cors.ts';
 import type { Door } from '../../door.ts';
 import { eventTypes } from '../../normalise.ts';
 import { succeed, takeBatch, takeOne } from '../../tracking.ts';
@@ -12,10 +11,10 @@ import { browserSettings } from './browser-settings.ts';
 
 export function segmentRoutes(door: Door): Router<RequestState> {
   const router = new Router<RequestState>({ prefix: '/v1' });
-  router.use(door.allowOrigin);
-  router.options('/{*path}', answerPreflight);
-  for (const type of eventTypes) router.post(`/${type.charAt(0)}`, (ctx) => takeOne(door, ctx, type));
-  router.post('/b', async (ctx) => takeBatch(door, ctx, await door.speakerOfHeader(ctx)));
+  router.use(door.allowingOrigin);
+  for (const type of eventTypes)
+    router.post(`/${type.charAt(0)}`, async (ctx) => succeed(ctx, await takeOne(door, ctx, type)));
+  router.post('/b', async (ctx) => succeed(ctx, await takeBatch(door, ctx, await door.speakerOfHeader(ctx))));
   // Its report on itself; nobody here reads it.
   router.post('/m', (ctx) => succeed(ctx));
   router.get('/projects/:key/settings', async (ctx) => {
