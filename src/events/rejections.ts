@@ -50,19 +50,25 @@ export type RejectionRow = Rejection & { id: string; source_id: number; received
 
 export type RejectionFilter = { source_id?: number | undefined; code?: string | undefined };
 
-/** Newest first. `after`: received later than that; `before`: older than the row of this moment and id. */
+/** Part of a statement: the order newest first, or with a share, what is among the newest so many of its source before what is not. */
+export const newestSql = (share?: number) =>
+  `${share === undefined ? '' : `row_number() over (partition by source_id order by received_at desc, id desc) > ${share}, `}received_at desc, id desc`;
+
+/** Newest first. `after`: received later than that; `before`: older than the row of this moment and id; `share`: as in newestSql. */
 export async function readRejections(
   db: Knex,
   filter: RejectionFilter,
-  page: { limit: number; after?: Date | undefined; before?: { at: string; id: string } | undefined },
+  page: {
+    limit: number;
+    after?: Date | undefined;
+    before?: { at: string; id: string } | undefined;
+    share?: number | undefined;
+  },
 ): Promise<RejectionRow[]> {
   const rows = db('event_rejections')
     .select('id', 'source_id', 'received_at', 'message_id', 'code', 'message', 'path', 'sample')
     .where(wanted(filter))
-    .orderBy([
-      { column: 'received_at', order: 'desc' },
-      { column: 'id', order: 'desc' },
-    ])
+    .orderByRaw(newestSql(page.share))
     .limit(page.limit);
   if (page.after) rows.where('received_at', '>', page.after);
   if (page.before) rows.whereRaw('(received_at, id) < (?::timestamptz, ?::uuid)', [page.before.at, page.before.id]);

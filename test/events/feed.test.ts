@@ -2,7 +2,18 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { mostAnHour } from '../../src/events/rejections.ts';
 import { type Send, serveApi } from '../api/http.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { addSubject, basic, bearer, clientKey, eventsApp, movableClock, seal, seedKeys, serverKey } from './harness.ts';
+import {
+  addSubject,
+  basic,
+  bearer,
+  clientKey,
+  eventsApp,
+  movableClock,
+  openKey,
+  seal,
+  seedKeys,
+  serverKey,
+} from './harness.ts';
 
 const { db } = await testDatabase();
 const clock = movableClock('2026-11-27T08:00:00.000Z');
@@ -114,6 +125,37 @@ describe('GET /events/feed', () => {
     clock.set('2026-11-27T10:00:00.000Z');
     expect((await ask('/feed')).data).toEqual([]);
     expect((await ask(`/feed?cursor=${page.next_cursor}`)).data).toEqual([]);
+  });
+
+  it('F17: leaves each source a part of the page, whoever floods it, and its refused ones too', async () => {
+    clock.set('2026-11-27T11:00:00.000Z');
+    await sendBatch(serverKey, track({ event: 'quiet' }), { type: 'track', userId: 'somebody' });
+    clock.set('2026-11-27T11:00:01.000Z');
+    await sendBatch(openKey, ...Array.from({ length: 30 }, (_, n) => track({ event: `busy ${n}` })));
+    await sendBatch(clientKey, ...Array.from({ length: 60 }, (_, n) => track({ event: `flood ${n}` })));
+    await sendBatch(clientKey, ...Array.from({ length: 60 }, () => 'no object'));
+    clock.set('2026-11-27T11:00:30.000Z');
+    const { data, has_more } = await ask('/feed?limit=20');
+    expect([data.length, has_more]).toEqual([20, true]);
+    expect(
+      data
+        .slice(-2)
+        .map(({ event, code }) => event ?? code)
+        .sort(),
+    ).toEqual(['event_name_missing', 'quiet']);
+    const ofSource = (name: string) => data.filter(({ source }) => source.name === name);
+    expect(
+      ofSource('App')
+        .slice(-2)
+        .map(({ event }) => event),
+    ).toEqual(expect.arrayContaining(['busy 29', 'busy 28']));
+    // What is over goes to the newest.
+    expect(ofSource('Website').length).toBeGreaterThan(ofSource('App').length);
+    const times = data.map(({ received_at }) => String(received_at));
+    expect(times).toEqual(times.toSorted().reverse());
+    // Of one source, and of one outcome, it is the newest.
+    const flood = await ask(`/feed?limit=5&write_key=${keys.client}&outcome=accepted`);
+    expect(flood.data.map(({ event }) => event)).toEqual([59, 58, 57, 56, 55].map((n) => `flood ${n}`));
   });
 
   it('finds the last minutes by index', async () => {
