@@ -264,3 +264,19 @@ it('E1: markup in a name is text, in a real browser at 320 pixels; the key is co
   expect(await page.textContent('main')).toContain(hostile);
   expect(complaints).toEqual([]);
 });
+
+it('without a script and by keyboard alone a key is made, and no button stands there that does nothing', async () => {
+  const { page } = await browserOf(world, owner, { javaScriptEnabled: false });
+  await page.goto(`${path}/new`);
+  await page.focus('[name="place"]');
+  await page.keyboard.press('Space');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('Keyboard');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('https://www.example.com');
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Enter');
+  await page.locator('#secret').waitFor();
+  expect(await page.locator('[data-copy]:visible').count()).toBe(0);
+  expect(await row(await numberOf('Keyboard'))).toMatchObject({ origins: ['https://www.example.com'] });
+});
