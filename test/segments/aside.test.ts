@@ -1,8 +1,9 @@
 /** A person whom the database refuses, made so by a trigger: the others go on, and when the fault is gone the person catches up. */
+import type { Knex } from 'knex';
 import { describe, expect, it, vi } from 'vitest';
-import { countSetAside } from '../../src/segments/aside-store.ts';
+import { countSetAside, setAside, takeBack } from '../../src/segments/aside-store.ts';
 import { lockPeople, shareRound, whatIsWaiting } from '../../src/segments/queue.ts';
-import { addSubject, agree } from '../events/harness.ts';
+import { absorb, addSubject, agree } from '../events/harness.ts';
 import { segmentsWorld } from './world.ts';
 
 const world = await segmentsWorld();
@@ -104,6 +105,42 @@ describe('F17: somebody who cannot be evaluated', () => {
     expect(await members('served')).toEqual([]);
     expect(await asideOf(bad)).toMatchObject({ tries: 2, changes: ['consents', 'subjects'] });
     await allow();
+  });
+
+  it('F16: is left to whoever is at it, and what changed meanwhile stays noted; it counts for whom they have become', async () => {
+    const [sub, survivor] = [await addSubject(db), await addSubject(db)];
+    await agree(db, survivor, 'marketing');
+    await create({ key: 'invited', purpose: 'marketing', where: { not: { event: 'never' } } });
+    await settle();
+    const [at, due_at] = [world.clock.now(), new Date(world.clock.now().getTime() + 60 * minute)];
+    await db('evaluations_set_aside').insert({ subject_id: sub, since: at, due_at, error: '' });
+    await absorb(db, sub, survivor);
+    await world.round();
+    expect(await members('invited')).toContain(survivor);
+    const withdrawal = { subject_id: sub, purpose: 'marketing', version: '1', channel: 'website' };
+    await db('consents').insert({ ...withdrawal, is_granted: false });
+    const noted = () => db('subject_changes').where({ subject_id: sub });
+    for (const hold of [
+      (trx: Knex.Transaction) => lockPeople(trx, [survivor]),
+      (trx: Knex.Transaction) => takeBack(trx, sub),
+    ]) {
+      const trx = await db.transaction();
+      await hold(trx);
+      await world.round();
+      expect(await noted()).toHaveLength(1);
+      await trx.rollback();
+    }
+    await world.round();
+    expect(await noted()).toEqual([]);
+    expect(await members('invited')).not.toContain(survivor);
+    await later(60 * minute);
+    expect(await asideOf(sub)).toBeUndefined();
+  });
+
+  it('counts once, though two processes fail with them at once', async () => {
+    const fault = { subject_id: await addSubject(db), error: 'refused', at: world.clock.now() };
+    expect([await setAside(db, fault), await setAside(db, fault)]).toEqual([1, null]);
+    await later(minute);
   });
 
   it('keeps nobody from being tried again, whatever goes wrong', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bindAnonymous } from '../../src/events/bind.ts';
+import { bindAnonymous, endBindings } from '../../src/events/bind.ts';
 import { declareTraits } from '../../src/profiles/declared.ts';
 import { usualRfm } from '../../src/profiles/rfm.ts';
 import { pauseSegment } from '../../src/segments/segment.ts';
@@ -10,6 +10,7 @@ import { days, segmentsWorld } from './world.ts';
 
 const world = await segmentsWorld();
 const { db, create, edit, does, members, settle, later, services } = world;
+const minute = 60_000;
 const title = { 'zh-CN': '测试', en: 'Test' };
 const define = (name: string, definition: unknown) =>
   db.transaction((trx) => defineTrait(trx, services, { name, title, definition }, 'test'));
@@ -196,17 +197,23 @@ describe('a tag by rule', () => {
 });
 
 describe('a segment hears of what is no event', () => {
-  it('of a tag and a trait that come, change and go, of a binding, of who is set aside', async () => {
+  it('of a tag, a trait and an identity that come, change and go, of a binding, of a choice, of who may not be one', async () => {
     world.clock.set(new Date().toISOString());
-    const sub = await addSubject(db);
+    const [sub, before] = [await addSubject(db), await addSubject(db)];
     await agree(db, sub);
     await create({ key: 'of-the-tag', where: { tag: 'loyal' } });
     await create({ key: 'of-the-trait', where: { trait: 'level', op: 'eq', value: 'gold' } });
+    await create({ key: 'of-the-phone', where: { identity: 'phone' } });
     await create({ key: 'of-the-device', where: { event: 'brochure_opened' } });
+    await create({ key: 'of-a-time-ahead', where: { event: 'brochure_closed' } });
     await create({ key: 'of-all', where: { not: { tag: 'cold' } } });
     const anonymousId = 'a-device-that-is-heard-of';
-    const event = { type: 'track', event: 'brochure_opened', anonymousId, timestamp: world.clock.now().toISOString() };
-    await world.app.send('/v1/batch', { batch: [event] }, basic(clientKey));
+    const track = (event: string, ahead: number) => {
+      const timestamp = new Date(world.clock.now().getTime() + ahead).toISOString();
+      return { type: 'track', event, anonymousId, timestamp };
+    };
+    const batch = [track('brochure_opened', 0), track('brochure_closed', 2 * minute)];
+    await world.app.send('/v1/batch', { batch }, basic(clientKey));
     await settle();
     const inside = async () => {
       await settle();
@@ -229,8 +236,28 @@ describe('a segment hears of what is no event', () => {
     expect(await inside()).toBe('of-all of-the-trait');
     await say(null);
     expect(await inside()).toBe('of-all');
-    await bindAnonymous(db, { anonymous_id: anonymousId, subject_id: sub, method: 'token' });
+    const grant_id = 'a-grant';
+    await bindAnonymous(db, { anonymous_id: anonymousId, subject_id: sub, method: 'token', grant_id });
     expect(await inside()).toBe('of-all of-the-device');
+    await later(2 * minute);
+    expect(await members('of-a-time-ahead')).toEqual([sub]);
+    await endBindings(db, [grant_id]);
+    expect(await inside()).toBe('of-all of-the-device');
+    const now = world.clock.now();
+    const phone = { kind: 'phone', lookup: 'a phone', verified_at: now, last_used_at: now };
+    await db('identities').insert({ ...phone, subject_id: before });
+    expect(await members('of-the-phone')).toEqual([]);
+    await settle();
+    expect(await members('of-the-phone')).toEqual([before]);
+    await db('identities').where({ subject_id: before }).update({ subject_id: sub });
+    expect(await inside()).toBe('of-all of-the-device of-the-phone');
+    expect(await members('of-the-phone')).toEqual([sub]);
+    await db('identities').where({ subject_id: sub }).delete();
+    expect(await inside()).toBe('of-all of-the-device');
+    for (const is_on of [false, true]) {
+      await db('personalisation_choices').insert({ subject_id: sub, is_on, channel: 'website' });
+      expect(await inside()).toBe(is_on ? 'of-all of-the-device' : '');
+    }
     await db('subjects').where({ id: sub }).update({ status: 'suspended' });
     expect(await inside()).toBe('');
   });
