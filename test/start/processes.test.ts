@@ -1,35 +1,14 @@
 /** Starting and stopping as people and their tools do it: npm as a real process, signals, kill -9, two at once. */
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as project from './project.ts';
 
-const base = project.temporaryFolder();
-let cwd: string;
-let template: string;
-let dataDir: string;
-let settings: Awaited<ReturnType<typeof project.ownSettings>>;
-let runs = 0;
-
-beforeAll(async () => {
-  cwd = project.cloneProject(join(base, 'clone'));
-  template = await project.makeData(cwd, join(base, 'data'));
-}, 120_000);
-beforeEach(async () => {
-  dataDir = join(base, `data-${runs++}`);
-  project.copyData(template, dataDir);
-  settings = await project.ownSettings(dataDir);
-});
-afterEach(async () => {
-  const left = await project.leftovers(dataDir);
-  project.clearAway(dataDir);
-  expect(left, 'left running').toEqual([]);
-});
-afterAll(() => rmSync(base, { recursive: true, force: true }));
+const its = project.cloneForTests();
 
 async function start(more: project.Settings = {}): Promise<project.Run> {
-  const npm = project.run(['npm', 'start'], { cwd, settings: { ...settings, ...more } });
+  const npm = project.run(['npm', 'start'], { cwd: its.cwd, settings: { ...its.settings, ...more } });
   await npm.until('is ready');
   return npm;
 }
@@ -60,23 +39,23 @@ const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(reso
 describe('npm start', () => {
   it('prints its addresses; a second start says who runs where; SIGTERM to npm alone answers what is in flight', async () => {
     const npm = await start();
-    expect(npm.output()).toContain(`http://localhost:${settings.PORT}`);
+    expect(npm.output()).toContain(`http://localhost:${its.settings.PORT}`);
     expect(npm.output()).toMatch(/owner, once:\n\s+http/);
     expect(npm.complaints()).toBe('');
 
-    const pid = project.find(dataDir, project.server);
-    const second = project.run(['npm', 'start'], { cwd, settings });
+    const pid = project.find(its.dataDir, project.server);
+    const second = project.run(['npm', 'start'], { cwd: its.cwd, settings: its.settings });
     expect(await second.ended).toBe(1);
     expect(second.complaints()).toContain(
-      `already running on this DATA_DIR (process ${pid}, http://localhost:${settings.PORT})`,
+      `already running on this DATA_DIR (process ${pid}, http://localhost:${its.settings.PORT})`,
     );
     expect(second.complaints()).not.toContain('    at ');
 
-    const request = await halfRequest(settings.PORT);
+    const request = await halfRequest(its.settings.PORT);
     await pause(100);
     process.kill(npm.pid, 'SIGTERM');
     await pause(300);
-    expect(project.find(dataDir, project.postgres)).toBeGreaterThan(0);
+    expect(project.find(its.dataDir, project.postgres)).toBeGreaterThan(0);
     expect(await request.finish()).toMatch(/^HTTP\/1\.1 4\d\d /);
     expect(await npm.ended).toBe(0);
   });
@@ -85,9 +64,9 @@ describe('npm start', () => {
     for (let round = 0; round < 2; round++) {
       const npm = await start();
       process.kill(-npm.pid, 'SIGINT');
-      process.kill(project.find(dataDir, project.server), 'SIGINT');
+      process.kill(project.find(its.dataDir, project.server), 'SIGINT');
       expect(await npm.ended).toBe(0);
-      expect(await project.leftovers(dataDir)).toEqual([]);
+      expect(await project.leftovers(its.dataDir)).toEqual([]);
     }
   });
 
@@ -103,8 +82,8 @@ describe('npm start', () => {
     'ends when a real terminal is closed, whose every write then fails',
     async () => {
       const terminal = project.run(['/usr/bin/script', '-qec', 'npm start', '/dev/null'], {
-        cwd,
-        settings: { ...settings, LOG_LEVEL: 'info' },
+        cwd: its.cwd,
+        settings: { ...its.settings, LOG_LEVEL: 'info' },
       });
       await terminal.until('is ready');
       process.kill(terminal.pid, 'SIGKILL');
@@ -120,13 +99,13 @@ describe('npm start', () => {
 
   it('after a kill -9 PostgreSQL ends by itself, and also one that is still running does not stop the next start', async () => {
     const npm = await start();
-    process.kill(project.find(dataDir, project.watcher), 'SIGKILL');
-    process.kill(project.find(dataDir, project.server), 'SIGKILL');
+    process.kill(project.find(its.dataDir, project.watcher), 'SIGKILL');
+    process.kill(project.find(its.dataDir, project.server), 'SIGKILL');
     await npm.ended;
-    const orphan = project.find(dataDir, project.postgres);
+    const orphan = project.find(its.dataDir, project.postgres);
     const next = await start();
-    expect(project.find(dataDir, project.postgres)).not.toBe(orphan);
-    process.kill(project.find(dataDir, project.server), 'SIGKILL');
+    expect(project.find(its.dataDir, project.postgres)).not.toBe(orphan);
+    process.kill(project.find(its.dataDir, project.server), 'SIGKILL');
     await next.ended;
   });
 
@@ -134,7 +113,7 @@ describe('npm start', () => {
     const first = await start();
     process.kill(first.pid, 'SIGTERM');
     await first.ended;
-    const place = project.placeOf(dataDir);
+    const place = project.placeOf(its.dataDir);
     // A sleeper of PostgreSQL's own user, which PostgreSQL alone would take for another postmaster.
     const { uid } = statSync(join(place, 'cluster'));
     const sleeper = project.run(['sleep', '60'], { cwd: '/', ...(process.getuid?.() === 0 ? { uid } : {}) });
@@ -155,7 +134,7 @@ describe('npm start', () => {
   ])('G13: %s that nobody caught is logged, everything is stopped, and the exit code is 1', async (_what, fault) => {
     const hook = `process.on('SIGUSR2', () => { ${fault} })`;
     const npm = await start({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` });
-    process.kill(project.find(dataDir, project.server), 'SIGUSR2');
+    process.kill(project.find(its.dataDir, project.server), 'SIGUSR2');
     expect(await npm.ended).toBe(1);
     expect(npm.complaints()).toMatch(/"level":"fatal".*boom/);
   });

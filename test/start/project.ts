@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { inject } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { freePorts } from '../helpers/ports.ts';
 
@@ -49,6 +49,30 @@ export async function ownSettings(dataDir: string): Promise<Settings & { PORT: s
     DEMO_PORT: String(demo),
     LOG_LEVEL: 'warn',
   };
+}
+
+/** One clone for the tests of a file, each with data and settings of its own, and none leaves anything running. */
+export function cloneForTests() {
+  const base = temporaryFolder();
+  const its = { base, cwd: '', dataDir: '', settings: {} as Awaited<ReturnType<typeof ownSettings>> };
+  let template: string;
+  let runs = 0;
+  beforeAll(async () => {
+    its.cwd = cloneProject(join(base, 'clone'));
+    template = await makeData(its.cwd, join(base, 'data'));
+  }, 120_000);
+  beforeEach(async () => {
+    its.dataDir = join(base, `data-${runs++}`);
+    copyData(template, its.dataDir);
+    its.settings = await ownSettings(its.dataDir);
+  });
+  afterEach(async () => {
+    const left = await leftovers(its.dataDir);
+    clearAway(its.dataDir);
+    expect(left, 'left running').toEqual([]);
+  });
+  afterAll(() => rmSync(base, { recursive: true, force: true }));
+  return its;
 }
 
 /** A migrated database in a data folder, for `copyData`: making one is most of a first start. */
