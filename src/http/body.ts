@@ -13,10 +13,13 @@ export async function readBytes({ req, res }: Exchange, { limit }: { limit: numb
   const encoding = req.headers['content-encoding']?.toLowerCase() || 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') throw fail('unsupported_encoding');
   const stream = encoding === 'gzip' ? req.pipe(createGunzip()) : req;
+  // A body that is refused at its limit may be found broken further on, when nobody listens: that would end the process (threat F7).
+  stream.on('error', () => {});
   const length = encoding === 'identity' ? (req.headers['content-length'] ?? null) : null;
   try {
     return await getRawBody(stream, { limit, length });
   } catch (error) {
+    if (stream !== req) stream.destroy();
     req.unpipe();
     req.resume();
     const type = (error as { type?: string }).type;

@@ -104,6 +104,19 @@ describe('F7: compressed bodies', () => {
     expect((await post('/json', bomb, { 'content-encoding': 'gzip' })).status).toBe(413);
   });
 
+  it('that are too large and end in what is no gzip leave nothing behind that ends the process', async () => {
+    const faults: unknown[] = [];
+    const note = (error: unknown) => faults.push(error);
+    process.on('uncaughtExceptionMonitor', note);
+    const whole = gzipSync(Buffer.from(Array.from({ length: 90_000 }, (_, n) => n * n)));
+    for (let end = whole.length - 1; end > whole.length - 60; end -= 4) {
+      const answer = await post('/json', new Uint8Array(whole.subarray(0, end)), { 'content-encoding': 'gzip' });
+      expect(answer.status).toBe(413);
+    }
+    process.off('uncaughtExceptionMonitor', note);
+    expect(faults).toEqual([]);
+  });
+
   it.each([
     ['truncated', gzipSync('{"a":1}').subarray(0, 15), 'gzip', 400],
     ['not compressed at all', Buffer.from('{"a":1}'), 'gzip', 400],
