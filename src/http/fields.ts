@@ -1,12 +1,12 @@
 /** Field schemas that several nouns share. */
 import { z } from 'zod';
 
-/** Control characters have no place in a name or an id. */
+/** Control characters have no place in a name or an id, and half a surrogate pair is no text that PostgreSQL takes in JSON (threat E5). */
 export function text(longest: number) {
   return z
     .string()
     .max(longest)
-    .regex(/^\P{Cc}*$/u, 'must not hold control characters');
+    .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must not hold control characters or half a character');
 }
 
 export const name = text(100).min(1).meta({ description: 'Shown to people and in the admin console.' });

@@ -336,6 +336,8 @@ describe("a company's own definitions", () => {
     ['mode', { name: 'x', mode: 'drop' }],
     ['least_trust', { name: 'x', least_trust: 'nobody' }],
     ['least', { name: 'x', least: 'token' }],
+    ['title.en', { name: 'x', title: { en: 'half of \ud83d' } }],
+    ['aliases.0', { name: 'x', aliases: ['half of \ud83d'] }],
   ])('400 for a wrong %s', async (field, body) => {
     const answer = await api('POST', '', body);
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'invalid_fields' } } });
