@@ -41,11 +41,10 @@ export function answerDirectly(
   };
 }
 
-/** A proxy may send the whole address (RFC 9112 section 3.2.2). */
+/** A proxy may send the whole address (RFC 9112 section 3.2.2). A slash at the end makes no difference, as with Koa's router. */
 function pathOf(target: string): string {
-  if (!target.startsWith('/')) return URL.parse(target)?.pathname ?? '';
-  const end = target.indexOf('?');
-  return end < 0 ? target : target.slice(0, end);
+  const path = target.startsWith('/') ? (target.split('?', 1)[0] ?? '') : (URL.parse(target)?.pathname ?? '');
+  return path.endsWith('/') ? path.slice(0, -1) : path;
 }
 
 function send(res: ServerResponse, status: number, body: object): void {

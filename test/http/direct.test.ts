@@ -87,7 +87,8 @@ describe('a route past Koa', () => {
     expect((await post('/echo/more')).status).toBe(404);
   });
 
-  it('is found when a proxy sends the whole address', async () => {
+  it('is found with a slash at its end, and when a proxy sends the whole address', async () => {
+    expect((await post('/echo/?x=1')).status).toBe(200);
     const status = await new Promise((resolve, reject) => {
       const asked = nodeRequest({ port, method: 'POST', path: 'http://id.example.com/echo?x=1' }, (answer) => {
         answer.resume();
