@@ -42,7 +42,7 @@ export async function storeOnce(db: Knex, rows: EventRow[]): Promise<Map<EventRo
     await storeTogether(db, rows);
     return new Map();
   } catch (error) {
-    if (db.isTransaction || !isRefused(error)) throw error;
+    if (db.isTransaction || !isFinal(error)) throw error;
     if (searched >= mostInSearch) throw fail('too_many_requests', { retryAfterSeconds: 1 });
     searched++;
     return await inSearch(() => storeTheOthers(db, rows, error)).finally(() => searched--);
@@ -59,7 +59,7 @@ async function storeTheOthers(db: Knex, rows: EventRow[], why: unknown): Promise
     try {
       await storePersistently(db, part);
     } catch (error) {
-      if (!isRefused(error)) throw error;
+      if (!isFinal(error)) throw error;
       for (const [row, its] of await storeTheOthers(db, part, error)) refused.set(row, its);
     }
   return refused;
@@ -111,7 +111,7 @@ const lacksPartition = (error: unknown) => {
   return code === '23514' && message?.includes('no partition') === true;
 };
 const isPassing = (error: unknown) => again.has((error as { code?: string }).code ?? '') || lacksPartition(error);
-const isRefused = (error: unknown) => isRefusal(error) && !isPassing(error);
+const isFinal = (error: unknown) => isRefusal(error) && !isPassing(error);
 
 async function storeWithin(db: Knex, given: EventRow[], wasCounted: boolean): Promise<Set<EventRow>> {
   const { rows, keys } = firstOfEach(given);
@@ -123,8 +123,8 @@ async function storeWithin(db: Knex, given: EventRow[], wasCounted: boolean): Pr
   const work = { now, since, wasCounted, sharing, rows, keys, divided };
   const connection: pg.Client = await db.client.acquireConnection();
   try {
-    const inTurn = isNearTurnOfMonth(first, now.getTime()) && !db.isTransaction;
-    const stored = await (inTurn ? oneAfterTheOther(connection, work) : askAndStore(connection, work));
+    const takesTurns = isNearTurnOfMonth(first, now.getTime()) && !db.isTransaction;
+    const stored = await (takesTurns ? oneAfterTheOther(connection, work) : askAndStore(connection, work));
     sharing.stored();
     return stored;
   } finally {
