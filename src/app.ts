@@ -30,7 +30,7 @@ import { createLogger, type Logger } from './log.ts';
 import { createPages } from './login/pages.ts';
 import { disableSandboxClients } from './oidc/clients.ts';
 import { createOidc } from './oidc/provider.ts';
-import { createRouters } from './routers.ts';
+import { createRoutes } from './routers.ts';
 import { assertSameSecret, createSeal } from './seal.ts';
 import { countSetAside } from './segments/aside-store.ts';
 import { handleSegmentJobs } from './segments/jobs.ts';
@@ -86,7 +86,7 @@ export async function createApp(config: Config, overrides: { clock?: Clock; log?
   let listener: Listener | undefined;
   const fetchSelf = selfFetch({ publicUrl, host: config.host, port: () => listener?.port ?? config.port });
   const foundation = { db, seal, clock, log, config, limits, connectors, jobs };
-  const { direct, routers } = createRouters({
+  const { direct, routers } = createRoutes({
     ...foundation,
     oidc,
     csrf,

@@ -1,5 +1,4 @@
 /** What is mounted, in the order in which it is asked, and which parts each of it is given. */
-import type Router from '@koa/router';
 import { meRoutes } from './account/me-routes.ts';
 import { accountRoutes } from './account/routes.ts';
 import { adminRoutes } from './admin/routes.ts';
@@ -10,13 +9,13 @@ import type { Connectors } from './connectors/contract.ts';
 import { reportRoutes } from './connectors/report-routes.ts';
 import { verificationFileRouter } from './connectors/verification-files.ts';
 import type { Database } from './database.ts';
-import { type EventsRoutes, eventsRoutes } from './events/routes.ts';
+import { eventsRoutes } from './events/routes.ts';
 import type { Csrf } from './http/csrf.ts';
+import type { Routes } from './http/direct.ts';
 import type { I18n } from './http/i18n.ts';
 import type { Limits } from './http/limits.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { Render } from './http/render.ts';
-import type { RequestState } from './http/server.ts';
 import type { Jobs } from './jobs.ts';
 import type { Logger } from './log.ts';
 import { loginRoutes } from './login/routes.ts';
@@ -45,9 +44,7 @@ type Parts = {
   ending: AbortSignal;
 };
 
-export type Mounted = { direct: EventsRoutes['direct']; routers: Router<RequestState>[] };
-
-export function createRouters(parts: Parts): Mounted {
+export function createRoutes(parts: Parts): Routes {
   const { db, seal, clock, log, config, limits, connectors, jobs, oidc, csrf, render, i18n, fetchSelf } = parts;
   const { metrics, ending } = parts;
   const { publicUrl } = config;

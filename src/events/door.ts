@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import { readBytes } from '../http/body.ts';
-import type { Exchange, Middleware } from '../http/server.ts';
+import type { Exchange } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
 import { createAdmission, inTurn } from './admission.ts';
@@ -32,10 +32,8 @@ export type EventsDependencies = {
 
 export type Door = {
   publicUrl: string;
-  /** Comes before anything can fail, so that a website reads the answers, refusals too. */
-  allowOrigin(exchange: Exchange): Promise<void>;
-  /** The same, before every route of an adapter. */
-  allowingOrigin: Middleware;
+  /** Comes before anything can fail, so that a website reads the answers, refusals too. With `next` it is a middleware of Koa's. */
+  allowOrigin(exchange: Exchange, next?: () => Promise<unknown>): Promise<void>;
   /** Known before the body is read: whoever has no key costs no memory. Undefined without the header. @throws unauthorized | forbidden | unknown_write_key */
   speakerOfHeader(exchange: Exchange): Promise<Speaker | undefined>;
   /** Of a key in the path, the query or the body. @throws unknown_write_key */
@@ -69,10 +67,9 @@ export function createDoor(dependencies: EventsDependencies): Door {
   const ownHost = new URL(dependencies.publicUrl).hostname;
   return {
     publicUrl: dependencies.publicUrl,
-    allowOrigin: (exchange) => allowOrigin(writeKeys, exchange),
-    allowingOrigin: async (ctx, next) => {
-      await allowOrigin(writeKeys, ctx);
-      await next();
+    async allowOrigin(exchange, next) {
+      await allowOrigin(writeKeys, exchange);
+      await next?.();
     },
     async speakerOfHeader({ req, state }) {
       const header = req.headers.authorization;

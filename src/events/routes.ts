@@ -5,7 +5,7 @@
  * An SDK drops an event on any 4xx but 429, so a 4xx is only said of what will never be acceptable; what may pass is 429 or 503.
  */
 import Router from '@koa/router';
-import type { DirectRoute } from '../http/direct.ts';
+import type { DirectRoute, Routes } from '../http/direct.ts';
 import type { Exchange, RequestState } from '../http/server.ts';
 import { adapters } from './adapters/registry.ts';
 import { answerPreflight } from './cors.ts';
@@ -13,10 +13,8 @@ import { createDoor, type EventsDependencies } from './door.ts';
 import { eventTypes } from './normalise.ts';
 import { type Taken, takeBatch, takeOne } from './tracking.ts';
 
-export type EventsRoutes = { direct: Map<string, DirectRoute>; routers: Router<RequestState>[] };
-
-/** Our own tracking API goes past Koa (http/direct.ts): every event of ours does. */
-export function eventsRoutes(dependencies: EventsDependencies): EventsRoutes {
+/** Our own tracking API goes past Koa: every event of ours does. */
+export function eventsRoutes(dependencies: EventsDependencies): Routes {
   const door = createDoor(dependencies);
   const direct = new Map<string, DirectRoute>();
   const answer = (path: string, take: (exchange: Exchange) => Promise<Taken>) =>
@@ -30,7 +28,7 @@ export function eventsRoutes(dependencies: EventsDependencies): EventsRoutes {
   for (const path of ['batch', 'import'])
     answer(path, async (exchange) => takeBatch(door, exchange, await door.speakerOfHeader(exchange)));
   const preflight = new Router<RequestState>({ prefix: '/v1' });
-  preflight.use(door.allowingOrigin);
+  preflight.use(door.allowOrigin);
   preflight.options('/{*path}', answerPreflight);
   return { direct, routers: [preflight, ...adapters.map((routes) => routes(door))] };
 }

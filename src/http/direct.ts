@@ -4,22 +4,34 @@
  * (server.ts): an id, a line in the log, the client's address, security headers, errors as JSON.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type Router from '@koa/router';
 import { fail } from '../errors.ts';
 import { securityHeaders } from './security-headers.ts';
-import { begin, beginError, type Exchange, errorBody, type KoaOptions, logRequest } from './server.ts';
+import {
+  beginRequest,
+  type Exchange,
+  errorBody,
+  type KoaOptions,
+  logRequest,
+  noteError,
+  type RequestState,
+} from './server.ts';
 
 /** Its answer is sent as JSON, with 200. What it throws is answered as anywhere else. */
 export type DirectRoute = (exchange: Exchange) => Promise<object>;
 
-/** @param routes by path; they are asked by POST, and what browsers ask before (OPTIONS) is left to Koa. */
+/** What answers: past Koa by path, and routers of Koa in the order in which they are asked. */
+export type Routes = { direct: ReadonlyMap<string, DirectRoute>; routers: Router<RequestState>[] };
+
+/** @param routes they are asked by POST, and what browsers ask before (OPTIONS) is left to Koa. */
 export function answerDirectly(
-  routes: ReadonlyMap<string, DirectRoute>,
+  routes: Routes['direct'],
   { log, trustProxy, https }: Pick<KoaOptions, 'log' | 'trustProxy' | 'https'>,
 ): (req: IncomingMessage, res: ServerResponse) => boolean {
   const secure = securityHeaders({ https });
   const answer = async (route: DirectRoute, path: string, req: IncomingMessage, res: ServerResponse) => {
     const startedAt = performance.now();
-    const exchange: Exchange = { req, res, state: begin(req, res, trustProxy) };
+    const exchange: Exchange = { req, res, state: beginRequest(req, res, trustProxy) };
     secure(res);
     try {
       if (req.method !== 'POST') {
@@ -28,7 +40,7 @@ export function answerDirectly(
       }
       send(res, 200, await route(exchange));
     } catch (thrown) {
-      const error = beginError(thrown, { log, exchange, path });
+      const error = noteError(thrown, { log, exchange, path });
       send(res, error.status, errorBody(error, exchange));
     }
     logRequest(log, { exchange, path, startedAt });

@@ -41,7 +41,7 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
   koa.silent = true;
   koa.use(async (ctx, next) => {
     const startedAt = performance.now();
-    Object.assign(ctx.state, begin(ctx.req, ctx.res, trustProxy));
+    Object.assign(ctx.state, beginRequest(ctx.req, ctx.res, trustProxy));
     try {
       await next();
       if (ctx.status === 404 && ctx.body === undefined && ctx.respond !== false) throw fail('not_found');
@@ -60,7 +60,8 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
   return koa;
 }
 
-export function begin(req: IncomingMessage, res: ServerResponse, trustProxy: Address): RequestState {
+/** Gives the request its id and its state. */
+export function beginRequest(req: IncomingMessage, res: ServerResponse, trustProxy: Address): RequestState {
   const requestId = randomUUID();
   res.setHeader('X-Request-Id', requestId);
   return { requestId, ip: clientAddress(req, trustProxy) };
@@ -87,14 +88,14 @@ function shownPath(path: string): string {
 type ErrorRendering = { log: Logger; errorPage: KoaOptions['errorPage'] };
 
 async function renderError(ctx: Context, thrown: unknown, { log, errorPage }: ErrorRendering): Promise<void> {
-  const error = beginError(thrown, { log, exchange: ctx, path: ctx.path });
+  const error = noteError(thrown, { log, exchange: ctx, path: ctx.path });
   ctx.status = error.status;
   if (errorPage && ctx.accepts('json', 'html') === 'html') await errorPage(ctx, error);
   else ctx.body = errorBody(error, ctx);
 }
 
 /** Logs what is our fault, and sets the headers that every error has. */
-export function beginError(
+export function noteError(
   thrown: unknown,
   { log, exchange, path }: { log: Logger; exchange: Exchange; path: string },
 ): AppError {
@@ -130,7 +131,7 @@ export type Listener = { port: number; stop(): Promise<void> };
 /** How long a sender may take for its headers and for the whole request, in milliseconds. */
 const patience = { headers: 10_000, request: 30_000 };
 
-type Listening = {
+type ListenOptions = {
   port: number;
   host: string;
   slowest?: typeof patience;
@@ -143,7 +144,7 @@ type Listening = {
 /** @throws the listen error (EADDRINUSE, EACCES) of node. Port 0 takes a free one. */
 export async function listen(
   koa: Koa<RequestState>,
-  { port, host, slowest = patience, direct, observe }: Listening,
+  { port, host, slowest = patience, direct, observe }: ListenOptions,
 ): Promise<Listener> {
   const byKoa = koa.callback();
   const server = createServer(

@@ -15,7 +15,7 @@ import { eventOf } from './events.ts';
 
 export function growingioRoutes(door: Door): Router<RequestState> {
   const router = new Router<RequestState>({ prefix: '/v3/projects/:key' });
-  router.use(door.allowingOrigin);
+  router.use(door.allowOrigin);
   router.options('/collect', answerPreflight);
   router.post('/collect', async (ctx) => {
     const speaker = await door.speakerOfKey(ctx.params.key);

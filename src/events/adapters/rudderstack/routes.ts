@@ -11,7 +11,7 @@ import { succeed, takeBatch } from '../../tracking.ts';
 export function rudderstackRoutes(door: Door): Router<RequestState> {
   const router = new Router<RequestState>();
   const [config, beacon, metrics] = ['/sourceConfig', '/beacon/v1/batch', '/rsaMetrics'];
-  router.use(door.allowingOrigin);
+  router.use(door.allowOrigin);
   router.options([config, beacon, metrics], answerPreflight);
   router.get(config, async (ctx) => {
     // Asked without a key to learn whether an ad blocker stands between.

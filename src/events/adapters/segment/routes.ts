@@ -11,7 +11,7 @@ import { browserSettings } from './browser-settings.ts';
 
 export function segmentRoutes(door: Door): Router<RequestState> {
   const router = new Router<RequestState>({ prefix: '/v1' });
-  router.use(door.allowingOrigin);
+  router.use(door.allowOrigin);
   for (const type of eventTypes)
     router.post(`/${type.charAt(0)}`, async (ctx) => succeed(ctx, await takeOne(door, ctx, type)));
   router.post('/b', async (ctx) => succeed(ctx, await takeBatch(door, ctx, await door.speakerOfHeader(ctx))));

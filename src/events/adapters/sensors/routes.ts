@@ -23,7 +23,7 @@ const gif = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA
 
 export function sensorsRoutes(door: Door): Router<RequestState> {
   const router = new Router<RequestState>();
-  router.use(door.allowingOrigin);
+  router.use(door.allowOrigin);
   router.options(['/sa', '/sa.gif', '/debug'], answerPreflight);
   router.get(['/sa', '/sa.gif'], async (ctx) => {
     // A page of any origin shows it, and its request does not say of which: refusing is the door's part.
