@@ -127,8 +127,8 @@ describe('F17: somebody who cannot be evaluated', () => {
       const trx = await db.transaction();
       await hold(trx);
       await world.round();
-      expect(await noted()).toHaveLength(1);
       await trx.rollback();
+      expect(await noted()).toHaveLength(1);
     }
     await world.round();
     expect(await noted()).toEqual([]);
