@@ -197,6 +197,21 @@ describe('a tag by rule', () => {
 });
 
 describe('a segment hears of what is no event', () => {
+  it('of a word by which somebody leaves earlier than was known', async () => {
+    const sub = await addSubject(db);
+    await create({ key: 'renew-soon', where: { trait: 'renewal', op: 'in_next', value: '30d' } });
+    await settle();
+    const start = world.clock.now().getTime();
+    for (const inDays of [10, 2]) {
+      const traits = { renewal: new Date(start + days(inDays)).toISOString() };
+      await db.transaction((trx) => declareTraits(trx, services, { sub, traits, source: 'staff:wang' }));
+      await later(days(1) - 1);
+      expect(await members('renew-soon')).toEqual([sub]);
+    }
+    await later(2);
+    expect(await members('renew-soon')).toEqual([]);
+  });
+
   it('of a tag, a trait and an identity that come, change and go, of a binding, of a choice, of who may not be one', async () => {
     world.clock.set(new Date().toISOString());
     const [sub, before] = [await addSubject(db), await addSubject(db)];
@@ -226,6 +241,9 @@ describe('a segment hears of what is no event', () => {
     const say = (level: string | null) =>
       db.transaction((trx) => declareTraits(trx, services, { sub, traits: { level }, source: 'staff:wang' }));
     expect(await inside()).toBe('of-all');
+    const newcomer = await addSubject(db);
+    await settle();
+    expect(await members('of-all')).toContain(newcomer);
     await db('profile_tags').insert({ subject_id: sub, tag: 'loyal', added_by: 'staff:wang' });
     expect(await inside()).toBe('of-all of-the-tag');
     await db('profile_tags').where({ subject_id: sub }).delete();
