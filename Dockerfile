@@ -22,5 +22,5 @@ USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --start-interval=1s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# As `npm start`: what requests leave behind is collected a third as often, and 25 µs less is spent on each event.
+# As `npm start`: what requests leave behind is collected less often.
 CMD ["node", "--max-semi-space-size=64", "src/main.ts"]
