@@ -1,4 +1,5 @@
 /** Reads request bodies within limits. */
+import { finished } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import getRawBody from 'raw-body';
 import { fail } from '../errors.ts';
@@ -15,6 +16,8 @@ export async function readBytes({ req, res }: Exchange, { limit }: { limit: numb
   const stream = encoding === 'gzip' ? req.pipe(createGunzip()) : req;
   // A body that is refused at its limit may be found broken further on, when nobody listens: that would end the process (threat F7).
   stream.on('error', () => {});
+  // `pipe` does not say that the sender has left, and `pipeline` would end the connection before the answer.
+  if (stream !== req) finished(req, (error) => error && stream.destroy(error));
   const length = encoding === 'identity' ? (req.headers['content-length'] ?? null) : null;
   try {
     return await getRawBody(stream, { limit, length });

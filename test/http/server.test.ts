@@ -125,6 +125,19 @@ describe('F7: compressed bodies', () => {
   ])('%s are refused', async (_title, body, encoding, status) => {
     expect((await post('/json', body, { 'content-encoding': encoding })).status).toBe(status);
   });
+
+  it('that stop in the middle, with their sender, are over like any other', async () => {
+    const body = gzipSync('{"a":1}');
+    const outcome = Promise.withResolvers<unknown>();
+    const koa = createKoa({ log, trustProxy: false, https: false });
+    koa.use((ctx) => readJson(ctx, { limit: 1000 }).then(outcome.resolve, outcome.reject));
+    const own = await listen(koa, { port: 0, host: '127.0.0.1' });
+    const socket = await open(own.port);
+    const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`;
+    socket.write(Buffer.concat([Buffer.from(head), body.subarray(0, 15)]), () => socket.end().destroySoon());
+    await expect(outcome.promise).rejects.toMatchObject({ code: 'bad_request' });
+    await own.stop();
+  });
 });
 
 describe('bodies', () => {
