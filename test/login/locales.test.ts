@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { projectRoot } from '../../src/config.ts';
 import { purposes } from '../../src/consent/consent.ts';
 import { errorCodes } from '../../src/errors.ts';
+import { rejectionMessages } from '../../src/events/normalise.ts';
 import { createI18n, languages } from '../../src/http/i18n.ts';
 import { policyPurposes } from '../../src/login/privacy.ts';
 
@@ -36,6 +37,11 @@ describe.each(languages)('sentences in %s', (language) => {
   it('exist for every error code', () => {
     const missing = errorCodes.filter((code) => t(`errors.${code}`) === `errors.${code}`);
     expect(missing).toEqual([]);
+  });
+
+  it('exist for every reason why an event is refused, at once or after a month', () => {
+    const keys = [...Object.keys(rejectionMessages), 'person_unknown'].map((code) => `admin.feed.code_${code}`);
+    expect(keys.filter((key) => t(key) === key)).toEqual([]);
   });
 
   it('exist for every key that a page or a source file names', () => {
