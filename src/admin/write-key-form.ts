@@ -1,5 +1,5 @@
 /** The settings of a write key as a form: what it shows, what was typed, and a sentence for each field that is wrong. */
-import { declaration, newWriteKey, originFault } from '../events/write-key-fields.ts';
+import { consentDeclaration, newWriteKey, originFault } from '../events/write-key-fields.ts';
 import type { NewWriteKey, WriteKey } from '../events/write-keys.ts';
 import type { Translate } from '../http/i18n.ts';
 import type { Fields } from './console.ts';
@@ -85,7 +85,7 @@ function originsFault(
 export const purposeField = (purpose: string) => `purpose ${purpose}`;
 
 export function readDeclaration(form: Fields, t: Translate) {
-  const { data, error } = declaration.safeParse({
+  const { data, error } = consentDeclaration.safeParse({
     purposes: Object.keys(form)
       .filter((field) => field.startsWith(purposeField('')))
       .map((field) => field.slice(purposeField('').length)),

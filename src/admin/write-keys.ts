@@ -103,8 +103,6 @@ async function showForm(deps: AdminDependencies, { show }: AdminRequest, { value
   show('admin/write-key-form', { values, faults, key, once, clients, places: Object.keys(places), usualPerMinute });
 }
 
-const asForm = (deps: AdminDependencies, request: AdminRequest) => showForm(deps, request, { values: request.form });
-
 async function make(deps: AdminDependencies, request: AdminRequest): Promise<void> {
   const { form, t, ctx, actor, go, show } = request;
   const { settings, faults } = readSettings(form, t);
@@ -195,7 +193,7 @@ const statePath = { ...write, path: '/admin/write-keys/:id/state' };
 
 export const writeKeyRoutes: AdminRoute[] = [
   { method: 'get', path: '/admin/write-keys', needs: 'keys:read', handle: list },
-  { ...newPath, method: 'get', handle: asForm },
+  { ...newPath, method: 'get', handle: (deps, request) => showForm(deps, request, { values: request.form }) },
   { ...newPath, method: 'post', handle: make },
   { method: 'get', path: '/admin/write-keys/:id', needs: 'keys:read', handle: one },
   { ...editPath, method: 'get', handle: edit },

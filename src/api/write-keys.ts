@@ -1,6 +1,6 @@
 /** Keys by which websites, mini-programs and servers send events. */
 import { z } from 'zod';
-import { changedWriteKey, declaration, newWriteKey, writeKeySettings } from '../events/write-key-fields.ts';
+import { changedWriteKey, consentDeclaration, newWriteKey, writeKeySettings } from '../events/write-key-fields.ts';
 import { changeWriteKey, declareConsents, issueWriteKey, listWriteKeys } from '../events/write-keys.ts';
 import { source } from '../http/fields.ts';
 import { idempotencyHeaders, writeOnce } from './idempotency.ts';
@@ -85,7 +85,7 @@ export const writeKeyRoutes = [
     description:
       'For trackers that cannot say it with their events: what the website or the mini-program asks before it starts them. Who says so, and when, is kept. It holds for events that arrive from then on.',
     params: numbered,
-    body: declaration,
+    body: consentDeclaration,
     answer: writeKeyBody,
     handle: ({ db }, request) =>
       db.transaction((trx) => declareConsents(trx, request.params.id, request.body, actorOf(request))),

@@ -1,6 +1,6 @@
 /** `heyi write-key declare`: under which purposes a tracker collects that cannot say it itself. */
 import { fail } from '../errors.ts';
-import { declaration } from '../events/write-key-fields.ts';
+import { consentDeclaration } from '../events/write-key-fields.ts';
 import { declareConsents } from '../events/write-keys.ts';
 import { type Command, withDatabase } from './command.ts';
 
@@ -17,7 +17,7 @@ export const writeKeyDeclare: Command = {
     by: { type: 'string', help: 'who answers for it: a person, a department', required: true },
   },
   async run({ id, consent, by }) {
-    const wanted = declaration.safeParse({ purposes: consent ?? [], by });
+    const wanted = consentDeclaration.safeParse({ purposes: consent ?? [], by });
     if (!wanted.success) {
       const fields = wanted.error.issues.map(({ path: [field], message }) => [
         field === 'by' ? '--by' : '--consent',

@@ -79,7 +79,7 @@ export function createQuota({ db, clock }: { db: Database; clock: Clock }): Quot
   };
 }
 
-/** When each source last sent something, to the minute: nothing is counted for it. One that never did is not in it. */
+/** When each source last sent something, to the minute, as its quota knows anyway. One that never did is not in it. */
 export async function lastSent(db: Database): Promise<Map<number, Date>> {
   const rows: { source_id: number; minute: Date }[] = await db('event_quotas').select('source_id', 'minute');
   return new Map(rows.map(({ source_id, minute }) => [source_id, minute]));

@@ -76,7 +76,7 @@ export const changedWriteKey = z
   .omit({ kind: true })
   .partial();
 
-export const declaration = z.strictObject({
+export const consentDeclaration = z.strictObject({
   purposes: z
     .array(z.enum(Object.keys(purposes) as [PurposeName, ...PurposeName[]]))
     .max(20)

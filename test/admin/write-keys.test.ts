@@ -54,6 +54,7 @@ describe('making a key', () => {
     for (const page of [...pages, `${base}/admin/audit`, `${base}/admin/events`])
       expect((await owner.visitor.get(page)).html).not.toContain(key);
     const stored = [await row(id), await db('audit_entries'), await db('tickets'), lines];
+    expect(lines.join('')).toContain('/admin/write-keys/new');
     expect(JSON.stringify(stored)).not.toContain(key);
     expect(JSON.stringify(owner.visitor.cookies())).not.toContain(key);
   });
