@@ -6,9 +6,8 @@
 import type { Knex } from 'knex';
 import type pg from 'pg';
 import { batched, isRefusal } from '../database.ts';
-import { fail } from '../errors.ts';
 import { copyActivity } from './activity.ts';
-import { inTurn } from './admission.ts';
+import { createAdmission } from './admission.ts';
 import { ask } from './ask.ts';
 import { keepUsed } from './bind.ts';
 import { type Sharing, type StoredContext, shareContexts } from './contexts.ts';
@@ -25,16 +24,17 @@ const storeTogether = batched(
   { weigh: (rows) => rows.length, most: 500, enough: 250 },
 );
 
-/** One request after the other is searched for what the database refuses, beside what is stored meanwhile. */
-const inSearch = inTurn(1);
-const mostInSearch = 4;
-let searched = 0;
+/**
+ * One request after the other is searched for what the database refuses, beside what is stored meanwhile. A full batch of nothing else takes
+ * five seconds, so sources take turns, and when four requests wait it is one of the source with most of them that gives way (threat F17).
+ */
+const search = createAdmission({ open: 1, waiting: 16_384 });
 
 /**
  * Returns when what the database takes is on its disk. A message id that is known within its source is left out: the first wins.
  *
  * @returns what it refuses and would refuse again, each with the error
- * @throws too_many_requests when others are being searched: nothing of it is stored. And what is not about an event: then some may be
+ * @throws too_many_requests when too many are being searched: nothing of it is stored. And what is not about an event: then some may be
  * stored, and to repeat it is harmless
  */
 export async function storeOnce(db: Knex, rows: EventRow[]): Promise<Map<EventRow, unknown>> {
@@ -43,9 +43,8 @@ export async function storeOnce(db: Knex, rows: EventRow[]): Promise<Map<EventRo
     return new Map();
   } catch (error) {
     if (db.isTransaction || !isFinal(error)) throw error;
-    if (searched >= mostInSearch) throw fail('too_many_requests', { retryAfterSeconds: 1 });
-    searched++;
-    return await inSearch(() => storeTheOthers(db, rows, error)).finally(() => searched--);
+    const find = () => storeTheOthers(db, rows, error);
+    return rows.length < 2 ? find() : search.run(String(rows[0]?.source_id), 0, find);
   }
 }
 

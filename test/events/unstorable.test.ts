@@ -97,6 +97,19 @@ describe('an event that the database refuses', () => {
     expect([status, body.rejected?.length, await stored('among many')]).toEqual([200, 75, 25]);
   });
 
+  it('F17: sent without end by one source, keeps no other from being answered', async () => {
+    const batch = () => Array.from({ length: 100 }, () => track('odd'));
+    const flood = Array.from({ length: 8 }, () => sendBatch(batch(), clientKey));
+    expect((await Promise.race(flood)).status).toBe(429);
+    const others = [sendBatch([track('odd'), track('not kept out')], openKey), sendBatch([track('odd')], openKey)];
+    expect((await Promise.all(others)).map(({ status, body }) => [status, body.rejected?.length])).toEqual([
+      [200, 1],
+      [200, 1],
+    ]);
+    expect(await stored('not kept out')).toBe(1);
+    await Promise.all(flood);
+  });
+
   it('is told to the sender even when it cannot be kept among the refused', async () => {
     lines.length = 0;
     expect((await sendOne('odd', { name: 'unkept' })).status).toBe(400);
