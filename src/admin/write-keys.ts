@@ -6,6 +6,7 @@ import type { Knex } from 'knex';
 import { accountClientId } from '../account/visit.ts';
 import { purposes } from '../consent/consent.ts';
 import { fail } from '../errors.ts';
+import { builtinChannels } from '../events/builtin-catalogue.ts';
 import { lastSent, usualPerMinute } from '../events/quota.ts';
 import {
   changeWriteKey,
@@ -100,7 +101,8 @@ async function showForm(deps: AdminDependencies, { show }: AdminRequest, { value
   const once = key
     ? ''
     : values.once || (await issueTicket(deps, { kind: ticket, payload: {}, seconds: ticketSeconds }));
-  show('admin/write-key-form', { values, faults, key, once, clients, places: Object.keys(places), usualPerMinute });
+  const offered = { clients, places: Object.keys(places), channels: builtinChannels };
+  show('admin/write-key-form', { values, faults, key, once, ...offered, usualPerMinute });
 }
 
 async function make(deps: AdminDependencies, request: AdminRequest): Promise<void> {
