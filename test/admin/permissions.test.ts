@@ -1,5 +1,4 @@
 /** Every page of the console in every role, and for those who have none (D17, D19, E10). What each needs is written down here once more. */
-import { PassThrough } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { consoleRoutes } from '../../src/admin/routes.ts';
 import { grantByEmail } from '../../src/admin/staff.ts';
@@ -8,14 +7,13 @@ import { catalogueReader } from '../../src/events/catalogue.ts';
 import { createWriteKey } from '../../src/events/write-keys.ts';
 import { createI18n } from '../../src/http/i18n.ts';
 import { createSegment } from '../../src/segments/segment.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 import { createVisitor } from '../login/visitor.ts';
 import { attackerOf, basic, claimsOf, freshPhone } from '../security/attacker.ts';
 import { email, phone } from '../subjects/people.ts';
 import { openConsole, type Staff } from './world.ts';
 
-const lines: string[] = [];
-const logTo = new PassThrough();
-logTo.on('data', (chunk) => lines.push(String(chunk)));
+const { lines, destination: logTo } = keptLog();
 const world = await openConsole({ logTo });
 const { db, base } = world;
 

@@ -1,14 +1,12 @@
 /** Write keys in the console: a key is seen once, by an owner, and nowhere again (G1); what staff change holds for the endpoint at once. */
-import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 import { formTo } from '../login/visitor.ts';
 import { browserOf } from './browser-of.ts';
 import { openConsole } from './world.ts';
 
-const lines: string[] = [];
-const logTo = new PassThrough();
-logTo.on('data', (chunk) => lines.push(String(chunk)));
+const { lines, destination: logTo } = keptLog();
 let ahead = 0;
 const clock = { now: () => new Date(systemClock.now().getTime() + ahead) };
 const world = await openConsole({ logTo, clock });

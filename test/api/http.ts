@@ -1,6 +1,5 @@
 /** A listener on a free loopback port, and requests to it that no client library tidies up. */
 
-import { Writable } from 'node:stream';
 import type Router from '@koa/router';
 import { request } from 'undici';
 import { afterAll } from 'vitest';
@@ -11,6 +10,7 @@ import { createLimits } from '../../src/http/limits.ts';
 import { createKoa, listen, type RequestState } from '../../src/http/server.ts';
 import { createLogger, type Logger } from '../../src/log.ts';
 import { noJobs } from '../helpers/jobs.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
 export type Answer = {
   status: number;
@@ -31,13 +31,7 @@ export type Send = (
 export async function serveRouter(
   make: (log: Logger) => Router<RequestState>[],
 ): Promise<{ send: Send; log: () => string }> {
-  const lines: string[] = [];
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(String(chunk));
-      done();
-    },
-  });
+  const { lines, destination } = keptLog();
   const log = createLogger({ level: 'info', destination });
   const koa = createKoa({ log, trustProxy: false, https: true });
   for (const router of make(log)) koa.use(router.routes());

@@ -1,7 +1,6 @@
 /** What connectors take, over a real database, with every log line kept. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { runInNewContext } from 'node:vm';
 import { projectRoot } from '../../src/config.ts';
 import { createProofOfWork } from '../../src/connectors/captcha.ts';
@@ -11,17 +10,12 @@ import { AppError, type ErrorCode } from '../../src/errors.ts';
 import { createLimits } from '../../src/http/limits.ts';
 import { createLogger } from '../../src/log.ts';
 import { createSeal } from '../../src/seal.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
 export type TestServices = ConnectorServices & { logged(): string };
 
 export function testServices(db: Database, options: { smsRegions?: string[]; now?: Date } = {}): TestServices {
-  const lines: string[] = [];
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(chunk.toString());
-      done();
-    },
-  });
+  const { lines, destination } = keptLog();
   const seal = createSeal('a secret of at least thirty-two characters');
   const clock = { now: () => options.now ?? new Date() };
   const limits = createLimits({ db, seal });

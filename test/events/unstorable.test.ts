@@ -1,14 +1,13 @@
 /** An event that the database refuses for a reason that nobody foresaw is refused, alone; what the database cannot do refuses none. */
-import { Writable } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createLogger } from '../../src/log.ts';
 import { testDatabase } from '../helpers/database.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 import { basic, clientKey, eventsApp, openKey, seedKeys, serverKey } from './harness.ts';
 
 const { db } = await testDatabase();
 await seedKeys(db);
-const lines: string[] = [];
-const destination = new Writable({ write: (chunk, _, done) => done(void lines.push(chunk.toString())) });
+const { lines, destination } = keptLog();
 const app = await eventsApp(db, { logger: createLogger({ level: 'error', destination }) });
 
 /** An event of this name meets what the name says; one whose sample holds `unkept` cannot even be kept as refused. */

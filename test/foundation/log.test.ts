@@ -1,17 +1,11 @@
-import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { createLogger, faultOf } from '../../src/log.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
 function logged(write: (log: ReturnType<typeof createLogger>) => void): string {
-  let text = '';
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk;
-      done();
-    },
-  });
+  const { lines, destination } = keptLog();
   write(createLogger({ level: 'trace', destination }));
-  return text;
+  return lines.join('');
 }
 
 describe('G1: the log', () => {

@@ -1,19 +1,13 @@
 import { request as nodeRequest } from 'node:http';
-import { Writable } from 'node:stream';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { fail } from '../../src/errors.ts';
 import { readJson } from '../../src/http/body.ts';
 import { answerDirectly, type DirectRoute } from '../../src/http/direct.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
-const lines: string[] = [];
-const destination = new Writable({
-  write(chunk, _encoding, done) {
-    lines.push(String(chunk));
-    done();
-  },
-});
+const { lines, destination } = keptLog();
 const options = { log: createLogger({ level: 'info', destination }), trustProxy: 1, https: true } as const;
 
 const routes = new Map<string, DirectRoute>([

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readForm, readJson } from '../../src/http/body.ts';
 import { type Address, clientAddress } from '../../src/http/client-address.ts';
 import { createKoa, listen } from '../../src/http/server.ts';
 import { createLogger } from '../../src/log.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
 const log = createLogger({ level: 'silent' });
 
@@ -32,14 +32,8 @@ afterAll(async () => {
 });
 
 it('G1: a ticket in an address is in no log line, the rest of the address is', async () => {
-  const lines: string[] = [];
-  const write = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(String(chunk));
-      done();
-    },
-  });
-  const koa = createKoa({ log: createLogger({ level: 'info', destination: write }), trustProxy: false, https: false });
+  const { lines, destination } = keptLog();
+  const koa = createKoa({ log: createLogger({ level: 'info', destination }), trustProxy: false, https: false });
   koa.use((ctx) => {
     if (ctx.path.startsWith('/broken')) throw new Error('inside');
     ctx.body = 'ok';

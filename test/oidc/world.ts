@@ -3,7 +3,6 @@
  * that keeps cookies, and a login page that signs in whoever the test names.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { Writable } from 'node:stream';
 import { afterAll } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import type { Connectors, Proof } from '../../src/connectors/contract.ts';
@@ -18,6 +17,7 @@ import { createOidc } from '../../src/oidc/provider.ts';
 import { createSeal } from '../../src/seal.ts';
 import { resolveSubject } from '../../src/subjects/resolve.ts';
 import { collectJobs, noJobs } from '../helpers/jobs.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
 export const seal = createSeal('a secret of at least thirty-two characters');
 export const password = 'a-client-secret-of-some-length';
@@ -151,13 +151,7 @@ export async function startWorld({
   trustProxy,
   clock = systemClock,
 }: WorldOptions) {
-  let lines = '';
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      lines += chunk;
-      done();
-    },
-  });
+  const { lines, destination } = keptLog();
   const log = createLogger({ level: 'debug', destination });
   let serve: Middleware = async () => {};
   const koa = createKoa({ log, trustProxy: trustProxy ?? false, https: publicUrl?.startsWith('https') ?? false });
@@ -213,7 +207,7 @@ export async function startWorld({
     outside,
     jobs: handlers,
     sent,
-    log: () => lines,
+    log: () => lines.join(''),
     port: listener.port,
     register: (input: ClientInput) => createClient({ db, seal }, input),
     stop: () => listener.stop(),

@@ -5,12 +5,12 @@
  * FUZZ_SECONDS=600 goes on for ten minutes and weighs the memory; FUZZ_SEED=<n> draws other requests.
  */
 import { Agent } from 'node:http';
-import { Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { runningApp } from '../helpers/app.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 import { randomOf } from '../subjects/history.ts';
 import { complaintAbout, type Sent, senderTo } from './answers.ts';
 import { attackerOf, basic, claimsOf, freshPhone } from './attacker.ts';
@@ -23,13 +23,7 @@ const lanes = 8;
 /** A good event of each kind after so many others. */
 const goodEvery = 100;
 
-let errors = '';
-const logTo = new Writable({
-  write(chunk, _encoding, done) {
-    errors += chunk;
-    done();
-  },
-});
+const { lines, destination: logTo } = keptLog();
 const { config, db } = await runningApp({ LOG_LEVEL: 'error' }, { logTo });
 const attacker = attackerOf(config);
 const agent = new Agent({ keepAlive: true, maxSockets: lanes });
@@ -129,7 +123,7 @@ describe(`requests drawn from the seed ${seed} for ${seconds} s`, () => {
     await Promise.all(Array.from({ length: lanes }, lane));
     atEnd = memory();
     expect(complaints).toEqual([]);
-    expect(errors).toBe('');
+    expect(lines).toEqual([]);
     expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(clean);
   });
 

@@ -1,6 +1,5 @@
 /** The push address on a loopback port over a real database, two apps of one open-platform account, and WeChat's hand to sign with. */
 import { randomInt } from 'node:crypto';
-import { Writable } from 'node:stream';
 import { afterAll } from 'vitest';
 import { createConnectors } from '../../src/connectors/registry.ts';
 import { encryptReply, signatureOf } from '../../src/connectors/wechat/push-crypto.ts';
@@ -11,6 +10,7 @@ import { createLogger } from '../../src/log.ts';
 import { wechatPushRoutes } from '../../src/wechat-push/routes.ts';
 import { testServices } from '../connectors/services.ts';
 import { collectJobs } from '../helpers/jobs.ts';
+import { keptLog } from '../helpers/kept-log.ts';
 
 export const mini = { appid: 'wx00000000000000a1', push_token: 'TokenOfMini', encoding_aes_key: 'a'.repeat(43) };
 export const other = { appid: 'wx00000000000000a2', push_token: 'TokenOfOther', encoding_aes_key: null };
@@ -29,13 +29,7 @@ export async function pushWorld({ db, url, forward }: { db: Database; url: strin
   const { jobs, sent } = collectJobs();
   const i18n = createI18n({ https: false });
   const counted: string[] = [];
-  const lines: string[] = [];
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(chunk.toString());
-      done();
-    },
-  });
+  const { lines, destination } = keptLog();
   const log = createLogger({ level: 'trace', destination });
   const process = async (own: Database) => {
     const koa = createKoa({ log, trustProxy: false, https: false });
