@@ -93,7 +93,7 @@ export async function createWriteKey(
   return { id: stored.id, key };
 }
 
-/** Made by somebody, on record; the key itself is not. */
+/** Made by somebody. What it was made of is on record, as what later becomes of it is; the key itself is not. */
 export async function issueWriteKey(
   trx: Knex.Transaction,
   seal: Seal,
@@ -101,8 +101,8 @@ export async function issueWriteKey(
   actor: Actor,
 ): Promise<{ id: number; key: string }> {
   const made = await createWriteKey({ db: trx, seal }, wanted);
-  const details = { write_key_id: made.id, kind: wanted.kind };
-  await recordAudit(trx, { ...actor, action: 'write_key.created', details });
+  const { key: _, ...settings } = wanted;
+  await recordAudit(trx, { ...actor, action: 'write_key.created', details: { write_key_id: made.id, ...settings } });
   return made;
 }
 

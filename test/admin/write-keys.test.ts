@@ -47,7 +47,8 @@ describe('making a key', () => {
     const id = await numberOf('Shown once');
     expect(await row(id)).toMatchObject({ kind: 'client', channel: 'website', origins: website.origins.split('\r\n') });
     const [entry] = await world.auditOf({ action: 'write_key.created' });
-    expect(entry).toMatchObject({ actor_id: owner.sub, details: { write_key_id: id, kind: 'client' } });
+    const settings = { kind: 'client', name: 'Shown once', channel: 'website', origins: website.origins.split('\r\n') };
+    expect(entry).toMatchObject({ actor_id: owner.sub, details: { write_key_id: id, ...settings } });
     const pages = ['', `/${id}`, `/${id}/edit`, `/${id}/consents`, `/${id}/state`].map((page) => path + page);
     for (const page of [...pages, `${base}/admin/audit`, `${base}/admin/events`])
       expect((await owner.visitor.get(page)).html).not.toContain(key);

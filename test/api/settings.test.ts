@@ -202,7 +202,7 @@ describe('PUT /write-keys/{id}', () => {
       .orderBy('action');
     expect(entries.map(({ action, details }) => [action, details.name, details.catalogue])).toEqual([
       ['write_key.changed', 'changed', { order_paid: 'token' }],
-      ['write_key.created', undefined, undefined],
+      ['write_key.created', 'changes', {}],
       ['write_key.disabled', undefined, undefined],
     ]);
   });
