@@ -117,8 +117,10 @@ describe('a bound anonymous id', () => {
   });
 
   it('is nobody’s after the grant ends, and what happens then is the next one’s look-back', async () => {
-    const [lily, wang, tablet] = [await person(), await person(), device()];
+    // Lily agrees to nothing: what was before her stays nobody's.
+    const [lily, wang, tablet] = [await addSubject(db), await person(), device()];
     const grant_id = crypto.randomUUID();
+    await did(tablet, 'before lily', hour);
     await bindAnonymous(db, { anonymous_id: tablet, subject_id: lily, method: 'token', grant_id });
     await did(tablet, 'lily');
     await age(tablet, 3 * hour);

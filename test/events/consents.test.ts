@@ -231,6 +231,8 @@ describe('F16: a person who took a purpose back', () => {
     const [found, external_id] = [await addSubject(db), '+8613900139077'];
     later(1_000);
     await withdraw(found);
+    // That very moment is not before it.
+    const timestamp = clock.now().toISOString();
     later(1_000);
     const held = (consent: object) => ({
       event: 'order_paid',
@@ -238,7 +240,11 @@ describe('F16: a person who took a purpose back', () => {
     });
     const messageIds = [fresh(), fresh(), fresh()];
     const before = new Date(clock.now().getTime() - 60_000).toISOString();
-    const batch = [held(both.context), held(agreed('marketing').context), { ...held(both.context), timestamp: before }];
+    const batch = [
+      held(both.context),
+      { ...held(agreed('marketing').context), timestamp },
+      { ...held(both.context), timestamp: before },
+    ];
     const sent = batch.map((event, n) => ({ type: 'track', messageId: messageIds[n], ...event }));
     expect((await app.send('/v1/batch', { batch: sent }, basic(serverKey))).body.rejected).toEqual([]);
     await db('identities').insert({

@@ -192,6 +192,15 @@ describe('F15: somebody nobody knows yet', () => {
     expect(await db('held_events').where({ event_id: row.id })).toEqual([]);
   });
 
+  it('is given to nobody who was deleted', async () => {
+    const { row } = await sendOne(about(phone(18)), basic(serverKey));
+    const gone = await addSubject(db, { status: 'deleted' });
+    await addIdentity(gone, { kind: 'phone', issuer: '', external_id: phone(18) });
+    expect(await claimHeldEvents({ db, log }, gone)).toBe(0);
+    expect(await db('held_events').where({ event_id: row.id })).toHaveLength(1);
+    await db('identities').where({ subject_id: gone }).delete();
+  });
+
   it('is given to one person only, however many sign-ins ask at once', async () => {
     await sendOne(about(phone(12)), basic(serverKey));
     const person = await addSubject(db);

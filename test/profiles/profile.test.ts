@@ -73,6 +73,10 @@ describe('the profile', () => {
         miniprogram: { counts: { order_paid: 1 } },
       },
     });
+    // Late: nobody was seen later by that, nor earlier.
+    await send([{ ...website, event: 'product_viewed', timestamp: '2026-01-03T00:00:00Z' }]);
+    const seen = { first_seen_at: '2026-01-02T00:00:00.000Z', last_seen_at: '2026-01-04T00:00:00.000Z' };
+    await expectProfile(sub, { channels: { website: { ...seen, counts: { product_viewed: 3 } } } });
   });
 
   it('F17: counts so many names of one person, and the rest together', async () => {
