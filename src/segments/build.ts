@@ -21,7 +21,7 @@ import { compileSegment } from './evaluate.ts';
 import { evaluateEverybody } from './live.ts';
 import { needsOf } from './needs.ts';
 import { orderDefinitions, stopRounds } from './queue.ts';
-import { compileThrough, readReferences, readTagging, referencesIn } from './rules.ts';
+import { compileThrough, looksThrough, readReferences, readTagging } from './rules.ts';
 import { compileToSql } from './sql.ts';
 import { copyBuilt, countChanges, deleteBuildStates, fillBuilt, forgetBuilt, replaceBuild } from './state-store.ts';
 import {
@@ -135,8 +135,7 @@ async function putInPlace(db: Database, build: AskedBuild, { at, took_ms, publis
     await countChanges(trx, published_at, [{ segment_id, entered: counts.entered, exited: counts.exited }]);
     // One message, not one a person: who they are is in the log, under this version.
     await publish(trx, { topic: 'segment.built', payload: { segment: build.key, version, ...counts } });
-    const tagging = await readTagging(trx);
-    await rebuildReaders(trx, (definition) => referencesIn(definition, tagging).segments.has(build.key), published_at);
+    await rebuildReaders(trx, looksThrough(build.key, await readTagging(trx)), published_at);
   });
 }
 
@@ -170,8 +169,8 @@ export async function rebuildReaders(
   const readers = wanted.filter(({ definition }) => reads(definition));
   // A list that grows while it is walked is walked to its end.
   for (const { key, is_paused } of readers) {
-    const looksThrough = (other: (typeof wanted)[number]) => referencesIn(other.definition, tagging).segments.has(key);
-    if (is_paused) readers.push(...wanted.filter((other) => !readers.includes(other) && looksThrough(other)));
+    const looks = looksThrough(key, tagging);
+    if (is_paused) readers.push(...wanted.filter((other) => !readers.includes(other) && looks(other.definition)));
     const segment = await lockSegment(trx, key);
     if (segment?.status === 'active') await askForBuild(trx, segment.id, segment.version, at);
   }

@@ -117,3 +117,11 @@ export function referencesIn(
   const { reads } = compileSegment(definition, { segmentOf: () => undefined, segmentsTagging });
   return { traits: new Set(reads.traits), tags: new Set(reads.tags), segments: new Set(reads.segments) };
 }
+
+/** Whether a definition asks for this segment, also by a tag that it gives. */
+export function looksThrough(
+  key: string,
+  segmentsTagging: References['segmentsTagging'],
+): (definition: Segment) => boolean {
+  return (definition) => referencesIn(definition, segmentsTagging).segments.has(key);
+}

@@ -11,7 +11,7 @@ import { checked, type SegmentServices } from './check.ts';
 import type { Segment } from './definition.ts';
 import { standingSubs } from './people.ts';
 import { orderDefinitions, stopRounds } from './queue.ts';
-import { readTagging, referencesIn } from './rules.ts';
+import { looksThrough, readTagging } from './rules.ts';
 import { countChanges, currentSizes, readTrends, replaceBuild, stopClock, type TrendRow } from './state-store.ts';
 import {
   addToList,
@@ -110,13 +110,8 @@ export async function editSegment(
   await updateSegment(trx, row.id, { name, purpose, version, updated_at: at });
   if (row.status === 'active') await askForBuild(trx, row.id, version, at);
   // Paused before it was ever built: others look through it by its newest version.
-  else if (row.live_build_id === null) await rebuildReaders(trx, await looksThrough(trx, key), at);
+  else if (row.live_build_id === null) await rebuildReaders(trx, looksThrough(key, await readTagging(trx)), at);
   return { ...row, name, purpose, version, updated_at: at };
-}
-
-async function looksThrough(db: Knex, key: string): Promise<(definition: Segment) => boolean> {
-  const tagging = await readTagging(db);
-  return (definition) => referencesIn(definition, tagging).segments.has(key);
 }
 
 function sameQuestion(known: Segment | undefined, segment: Segment): boolean {
@@ -157,7 +152,7 @@ export async function archiveSegment(trx: Knex.Transaction, { clock }: SegmentSe
   await orderDefinitions(trx);
   await stopRounds(trx);
   const row = await standing(trx, key);
-  const looks = await looksThrough(trx, key);
+  const looks = looksThrough(key, await readTagging(trx));
   const through = (await standingDefinitions(trx)).find((other) => other.key !== key && looks(other.definition));
   const [rule] = (await readTagRules(trx)).filter(({ segment }) => segment === key);
   if (rule) throw fail('conflict', { message: `The tag "${rule.tag}" is given by this segment.` });

@@ -40,18 +40,27 @@ export function inShort(lines: string[]): string {
   return clip(lines.join('\n'), mostShown);
 }
 
-const facts = ['events', 'bindings', 'traits', 'tags', 'lists', 'consents', 'personalisation', 'identities'] as const;
+const facts = [
+  'events',
+  'bindings',
+  'traits',
+  'tags',
+  'lists',
+  'consents',
+  'personalisation',
+  'identities',
+  'aliases',
+  'subjects',
+] as const;
 
 /** A line for each fact that is needed for this to be so: what can be left out is. */
 export function leastOf(world: World, isSo: (world: World) => boolean): string[] {
   let least = world;
-  for (const kind of [...facts, 'aliases', 'subjects'] as const) {
+  for (const kind of facts) {
     for (const one of world[kind]) {
       const less: World = { ...least, [kind]: (least[kind] as unknown[]).filter((other) => other !== one) };
       if (isSo(less)) least = less;
     }
   }
-  return [...facts, 'aliases' as const, 'subjects' as const].flatMap((kind) =>
-    least[kind].map((one) => `  ${kind}: ${brief(one)}`),
-  );
+  return facts.flatMap((kind) => least[kind].map((one) => `  ${kind}: ${brief(one)}`));
 }
