@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database.ts';
 import { fail } from '../errors.ts';
 import { readBytes } from '../http/body.ts';
+import { limitedAddress } from '../http/client-address.ts';
 import type { Exchange } from '../http/server.ts';
 import type { Logger } from '../log.ts';
 import type { Seal } from '../seal.ts';
@@ -81,7 +82,7 @@ export function createDoor(dependencies: EventsDependencies): Door {
     speakerOfKey: (key) => speakerOfKey(services, key),
     readBody: (exchange) => readBytes(exchange, { limit: batchBytes }),
     take: (exchange, size, open) =>
-      admission.run(exchange.state.sender || exchange.state.ip, size, async () => {
+      admission.run(exchange.state.sender || limitedAddress(exchange), size, async () => {
         const { speaker, batch } = await open();
         refuseForeignOrigin(exchange, speaker);
         if (batch.items.length > mostEvents)

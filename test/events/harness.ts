@@ -26,7 +26,7 @@ type Rejected = { index: number; message_id: string | null; code: string; messag
 /** One process: an app of its own, optionally with a pool of its own. */
 export async function eventsApp(
   db: Database,
-  { clock = systemClock, publicUrl = 'https://id.example.com', port = 0, logger = log } = {},
+  { clock = systemClock, publicUrl = 'https://id.example.com', port = 0, logger = log, proxies = 0 } = {},
 ) {
   const tokens = new Map<string, Token>();
   const idTokens = new Map<string, { sub: string; client_id: string }>();
@@ -43,7 +43,7 @@ export async function eventsApp(
     },
     readIdToken: async (jwt) => idTokens.get(jwt),
   });
-  const options = { log: logger, trustProxy: false, https: false } as const;
+  const options = { log: logger, trustProxy: proxies || (false as const), https: false };
   const koa = createKoa(options);
   let arrived = 0;
   for (const router of routers) koa.use(router.routes());

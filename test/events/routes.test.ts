@@ -311,6 +311,29 @@ describe('429', () => {
   });
 });
 
+describe('F17: without a key in the header', () => {
+  it('whoever has a network of IPv6 addresses has one turn, and takes no room from others', async () => {
+    const crowd = await eventsApp(db, { proxies: 1 });
+    const trx = await db.transaction();
+    await trx.raw('lock table events in exclusive mode');
+    let refused = 0;
+    const sendFrom = async (ip: string) => {
+      const body = gzip({ writeKey: openKey, batch: [track()], padding: 'x'.repeat(490_000) });
+      const { status } = await crowd.send('/v1/batch', body, { 'content-encoding': 'gzip', 'x-forwarded-for': ip });
+      if (status === 429) refused += 1;
+      return status;
+    };
+    // Nine are open and 32 wait: there is room for no more.
+    const flood = Array.from({ length: 50 }, (_, n) => sendFrom(`2001:db8:1:1::${n + 1}`));
+    await expect.poll(() => refused).toBe(9);
+    const other = sendFrom('2001:db8:1:2::1');
+    await expect.poll(() => refused).toBe(10);
+    await trx.rollback();
+    expect(await other).toBe(200);
+    await Promise.all(flood);
+  });
+});
+
 describe('503', () => {
   it('with Retry-After when the database is away', async () => {
     const closed = await new Promise<number>((resolve) => {
