@@ -55,6 +55,11 @@ export function createKoa({ log, trustProxy, errorPage, https }: KoaOptions): Ko
   const secure = securityHeaders({ https });
   koa.use((ctx, next) => {
     secure(ctx.res);
+    // A whole address that is none, `http://[`: whoever asks for its path would throw, the error page too.
+    if (!/^[/*]/.test(ctx.url) && !URL.canParse(ctx.url)) {
+      ctx.url = '/';
+      throw fail('bad_request');
+    }
     return next();
   });
   return koa;

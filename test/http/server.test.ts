@@ -90,6 +90,13 @@ describe('G14: requests made to be read twice', () => {
   });
 });
 
+it('an address that is none is 400, as any other error', async () => {
+  const socket = await open();
+  socket.write('GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 400.+X-Request-Id: .+Content-Security-Policy: .+"bad_request"/s);
+});
+
 describe('F7: compressed bodies', () => {
   it('are read, and counted as what they decompress to', async () => {
     const answer = await post('/json', gzipSync('{"a":1}'), { 'content-encoding': 'gzip' });
