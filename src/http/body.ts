@@ -1,32 +1,27 @@
 /** Reads request bodies within limits. */
-import { finished } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import getRawBody from 'raw-body';
 import { fail } from '../errors.ts';
 import type { Context, Exchange } from './server.ts';
 
+const ungzip = promisify(gunzip);
+
 /**
- * The body as bytes, ungzipped when it says so. The limit holds for the decompressed size, which is counted while it is
- * produced: a gzip bomb is cut off at the limit (threat F7).
+ * The body as bytes, ungzipped when it says so, and no larger than the limit either way. It is ungzipped once all of it is there, so that
+ * whoever sends slowly holds what was sent and not a thousand times as much; a gzip bomb is cut off at the limit (threat F7).
  * @throws payload_too_large | unsupported_encoding | bad_request (truncated or no gzip)
  */
 export async function readBytes({ req, res }: Exchange, { limit }: { limit: number }): Promise<Buffer> {
   const encoding = req.headers['content-encoding']?.toLowerCase() || 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') throw fail('unsupported_encoding');
-  const stream = encoding === 'gzip' ? req.pipe(createGunzip()) : req;
-  // A body that is refused at its limit may be found broken further on, when nobody listens: that would end the process (threat F7).
-  stream.on('error', () => {});
-  // `pipe` does not say that the sender has left, and `pipeline` would end the connection before the answer.
-  if (stream !== req) finished(req, (error) => error && stream.destroy(error));
-  const length = encoding === 'identity' ? (req.headers['content-length'] ?? null) : null;
   try {
-    return await getRawBody(stream, { limit, length });
+    const sent = await getRawBody(req, { limit, length: req.headers['content-length'] ?? null });
+    return encoding === 'gzip' ? await ungzip(sent, { maxOutputLength: limit }) : sent;
   } catch (error) {
-    if (stream !== req) stream.destroy();
-    req.unpipe();
     req.resume();
-    const type = (error as { type?: string }).type;
-    if (type === 'entity.too.large') {
+    const { type, code } = error as { type?: string; code?: string };
+    if (type === 'entity.too.large' || code === 'ERR_BUFFER_TOO_LARGE') {
       // The rest of an oversize body is not read: the connection ends with the answer.
       res.setHeader('Connection', 'close');
       throw fail('payload_too_large', { cause: error });

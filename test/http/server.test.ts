@@ -127,6 +127,25 @@ describe('F7: compressed bodies', () => {
     expect((await post('/json', body, { 'content-encoding': encoding })).status).toBe(status);
   });
 
+  it('take no more room than was sent until all of them is there, however much they unpack to', async () => {
+    const koa = createKoa({ log, trustProxy: false, https: false });
+    koa.use(async (ctx) => {
+      ctx.body = await readJson(ctx, { limit: 512_000 });
+    });
+    const own = await listen(koa, { port: 0, host: '127.0.0.1' });
+    const body = gzipSync(`"${'x'.repeat(500_000)}"`);
+    const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const before = process.memoryUsage().arrayBuffers;
+    const slow = await Promise.all(Array.from({ length: 100 }, () => open(own.port)));
+    for (const socket of slow) socket.write(Buffer.concat([Buffer.from(head), body.subarray(0, -1)]));
+    const headers = { 'content-encoding': 'gzip' };
+    const answer = await fetch(`http://127.0.0.1:${own.port}`, { method: 'POST', body, headers });
+    expect(await answer.text()).toHaveLength(500_000);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000);
+    for (const socket of slow) socket.destroy();
+    await own.stop();
+  });
+
   it('that stop in the middle, with their sender, are over like any other', async () => {
     const body = gzipSync('{"a":1}');
     const outcome = Promise.withResolvers<unknown>();
