@@ -1,4 +1,5 @@
 /** Reads request bodies within limits. */
+import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import getRawBody from 'raw-body';
@@ -16,7 +17,8 @@ export async function readBytes({ req, res }: Exchange, { limit }: { limit: numb
   const encoding = req.headers['content-encoding']?.toLowerCase() || 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') throw fail('unsupported_encoding');
   try {
-    const sent = await getRawBody(req, { limit, length: req.headers['content-length'] ?? null });
+    const length = req.headers['content-length'];
+    const sent = length === undefined ? await readChunks(req, limit) : await getRawBody(req, { limit, length });
     return encoding === 'gzip' ? await ungzip(sent, { maxOutputLength: limit }) : sent;
   } catch (error) {
     req.resume();
@@ -28,6 +30,20 @@ export async function readBytes({ req, res }: Exchange, { limit }: { limit: numb
     }
     throw fail('bad_request', { cause: error, message: 'The body could not be read.' });
   }
+}
+
+/** In one place: kept as they come, chunks of a byte each would take thirty times what was sent (threat F7). */
+async function readChunks(req: IncomingMessage, limit: number): Promise<Buffer> {
+  let [bytes, size] = [Buffer.alloc(0), 0];
+  const write = (chunk: Uint8Array) => {
+    const end = size + chunk.length;
+    if (end > bytes.length) bytes = Buffer.concat([bytes], Math.max(end, 2 * bytes.length));
+    bytes.set(chunk, size);
+    size = end;
+    return '';
+  };
+  await getRawBody(req, { limit, encoding: 'bytes', decoder: () => ({ write, end: () => '' }) });
+  return bytes.subarray(0, size);
 }
 
 /** @throws invalid_json and what readBytes throws */

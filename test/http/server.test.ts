@@ -1,6 +1,9 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readForm, readJson } from '../../src/http/body.ts';
@@ -161,6 +164,34 @@ describe('F7: compressed bodies', () => {
 });
 
 describe('bodies', () => {
+  it('F7: in chunks of a byte each are whole, and take no more room than others until all of them is there', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const size = 200_000;
+    const halfway = Promise.withResolvers<void>();
+    const koa = createKoa({ log, trustProxy: false, https: false });
+    koa.use(async (ctx) => {
+      let got = 0;
+      ctx.req.on('data', (chunk: Buffer) => {
+        got += chunk.length;
+        if (got === size - 1) halfway.resolve();
+      });
+      ctx.body = await readJson(ctx, { limit: size });
+    });
+    const own = await listen(koa, { port: 0, host: '127.0.0.1' });
+    const socket = await open(own.port);
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"\r\n');
+    socket.write('1\r\nx\r\n'.repeat(size - 2));
+    await halfway.promise;
+    collect();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(10_000_000);
+    socket.write('1\r\n"\r\n0\r\n\r\n');
+    expect(await text(socket)).toContain('x'.repeat(size - 2));
+    await own.stop();
+  });
+
   it('that are no JSON, or larger than allowed, are refused with their code', async () => {
     expect(await codeOf(await post('/json', '{'))).toBe('invalid_json');
     expect(await codeOf(await post('/json', `"${'x'.repeat(2000)}"`))).toBe('payload_too_large');
