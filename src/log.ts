@@ -49,7 +49,7 @@ const masks: { sign: string; pattern: RegExp; mask: string }[] = [
   // A one-time link and a write key are part of a path; signed tokens get into one by mistake.
   { sign: '/admin/setup/', pattern: /(\/admin\/setup\/)[^/\s"?]+/g, mask: '$1[redacted]' },
   { sign: '/report/', pattern: /(\/sms\/[^/\s"?]*\/report\/)[^/\s"?]+/g, mask: '$1[redacted]' },
-  { sign: '/v1/projects/', pattern: /(\/v1\/projects\/)[^/\s"?]+/g, mask: '$1[redacted]' },
+  { sign: '/projects/', pattern: /(\/v[13]\/projects\/)[^/\s"?]+/g, mask: '$1[redacted]' },
   { sign: 'eyJ', pattern: /(?<![\w-])eyJ[\w-]+(?:\.[\w-]*){1,4}/g, mask: '[redacted]' },
   { sign: '=', pattern: new RegExp(`\\b(${secretParameters})=[^&\\s"']+`, 'gi'), mask: '$1=[redacted]' },
   // As it is stored (+86139…), as gateways spell it (86139…), as people do (139…).

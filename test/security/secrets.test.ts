@@ -209,6 +209,7 @@ describe('the log at its most talkative (G1)', () => {
     ['to zhang.san+x@mail.example, z%40mail.example', 'to z***@mail.example, z***%40mail.example'],
     ['/logout?id_token_hint=abc&state=1', '/logout?id_token_hint=[redacted]&state=1'],
     ['"/v1/projects/key-1/settings"', '"/v1/projects/[redacted]/settings"'],
+    ['"/v3/projects/key-1/collect"', '"/v3/projects/[redacted]/collect"'],
     ['at Object.<anonymous> (/app/node_modules/@koa/router/lib.js:10:5)', undefined],
   ])('masks %s', (text, masked = text) => expect(scrub(text)).toBe(masked));
   it('masks a hostile text in no time (G8)', () => {
