@@ -37,12 +37,15 @@ const origin = z
     if (fault) context.addIssue({ code: 'custom', message: originFaults[fault] });
   });
 
+/** Visible ASCII (RFC 6749 appendix A.1), and nothing that would end the quotes it stands in where people copy it from. */
+const clientId = z.string().regex(/^[\x21\x23-\x26\x28-\x5b\x5d-\x7e]{1,200}$/, 'must be the id of a client');
+
 export const writeKeySettings = {
   kind: z.enum(['client', 'server']).meta({
     description: '`client` may be public and speaks for anonymous ids; `server` is secret and may name any person.',
   }),
   name,
-  client_ids: z.array(text(200)).max(100).meta({ description: 'Clients whose tokens this key speaks for.' }),
+  client_ids: z.array(clientId).max(100).meta({ description: 'Clients whose tokens this key speaks for.' }),
   origins: z.array(origin).max(100).meta({ description: 'Websites that may use the key from a browser (CORS).' }),
   channel: channel.nullable().meta({ description: 'Channel of events that do not name one.' }),
   catalogue: z

@@ -156,6 +156,7 @@ describe('POST /write-keys', () => {
   test.each([
     ['a chosen key', { ...key, key: 'demo-server-key' }, ['key']],
     ['an unknown kind', { ...key, kind: 'admin' }, ['kind']],
+    ['a client whose id is none', { ...key, client_ids: ['', "x' });alert('1"] }, ['client_ids.0', 'client_ids.1']],
     ['an origin with a path', { ...key, origins: ['https://www.example.com/'] }, ['origins.0']],
     ['every origin', { ...key, origins: ['*'] }, ['origins.0']],
     ['no website at all', { ...key, origins: ['javascript:x', 'null'] }, ['origins.0', 'origins.1']],
