@@ -22,8 +22,11 @@ export function compilePer(node: PerNode, tz: string): Question {
   const all = members.flatMap(({ question }) => question.matchers);
   const matchers = [...new Map(all.map((matcher) => [matcher.key, matcher])).values()];
   const read = readerOf(node.per);
-  // Without a member that needs an event in its window, a value counts that was seen once, however long ago.
-  const needsEvents = members.some(({ question, isNegated }) => !isNegated && !question.holdsOnNothing);
+  // Without a member that needs an event in its window, a value counts that was seen once, however long ago. So it does where events cancel
+  // others: what a member finds among those of the value alone may be cancelled among all, and then an older match is what the value was seen by.
+  const isSeenByEvents =
+    members.some(({ question, isNegated }) => !isNegated && !question.holdsOnNothing) &&
+    !matchers.some(({ hasUnless }) => hasUnless);
 
   const answersAt = (facts: Facts, at: number) =>
     [...candidatesOf(facts, matchers, read)].map(([value, { own, presences }]) => {
@@ -40,7 +43,7 @@ export function compilePer(node: PerNode, tz: string): Question {
     paths: pathsIn(node),
     since: (at) => {
       const sinces = members.map(({ question }) => question.since(at));
-      return needsEvents && sinces.every((since) => since !== null) ? Math.min(...sinces) : null;
+      return isSeenByEvents && sinces.every((since) => since !== null) ? Math.min(...sinces) : null;
     },
     holdsOnNothing: false,
     answer: (facts, at) => {

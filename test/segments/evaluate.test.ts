@@ -177,6 +177,20 @@ test('days are those of the time zone of each definition, where several are aske
 describe('what is needed', () => {
   const needs = (where: Node) => needsOf([compiled(where)], now, alone);
 
+  test('reach back to all that a value was seen by where what is in the window is cancelled by an event of another value', () => {
+    const where = {
+      per: 'order',
+      all: [{ event: 'a', unless: { event: 'b', same: 'product' }, within: '9d' } as Node],
+    };
+    const done = [
+      did('a', 40, { order: 2 }),
+      did('a', 2, { order: 2, product: 7 }),
+      did('b', 1, { order: 1, product: 7 }),
+    ];
+    expect(compiled(where).evaluate(personWith(done), now).matched).toEqual({ order: [2] });
+    expect(needs(where).since).toBeNull();
+  });
+
   test('are the names of every match, and the oldest event that any can see', () => {
     expect(needs({ tag: 'vip' })).toMatchObject({ names: [], since: now });
     expect(needs({ event: '*', within: '1d' })).toMatchObject({ names: '*', since: now - day });
