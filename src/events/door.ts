@@ -14,7 +14,7 @@ import type { Seal } from '../seal.ts';
 import { createAdmission, inTurn } from './admission.ts';
 import { catalogueReader } from './catalogue.ts';
 import { allowOrigin, refuseForeignOrigin } from './cors.ts';
-import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, takeIn } from './intake.ts';
+import { type Batch, type IdTokenReader, mostEvents, type RejectedEvent, repeatedBytes, takeIn } from './intake.ts';
 import type { KeyOf } from './people.ts';
 import { createQuota, weightOf } from './quota.ts';
 import { credentialIn, type Speaker, speakerOfCredential, speakerOfKey, type TokenReader } from './speaker.ts';
@@ -87,7 +87,10 @@ export function createDoor(dependencies: EventsDependencies): Door {
         refuseForeignOrigin(exchange, speaker);
         if (batch.items.length > mostEvents)
           throw fail('payload_too_large', { message: `A batch has at most ${mostEvents} events.` });
-        await quota.spend(speaker, weightOf(speaker.kind, { events: batch.items.length, bytes: size }));
+        const repeated = repeatedBytes(batch);
+        if (repeated > room.open)
+          throw fail('payload_too_large', { message: 'The context of the batch is too large for so many events.' });
+        await quota.spend(speaker, weightOf(speaker.kind, { events: batch.items.length, bytes: size + repeated }));
         return takeIn(services, speaker, batch, { userAgent: exchange.req.headers['user-agent'] ?? '', ownHost });
       }),
   };

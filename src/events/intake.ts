@@ -17,6 +17,7 @@ import {
   type Refusal,
   type RejectionCode,
   rejectionMessages,
+  sharedContext,
 } from './normalise.ts';
 import type { KeyOf } from './people.ts';
 import { maskedClaim, maskedSample } from './personal.ts';
@@ -58,6 +59,12 @@ export type RejectedEvent = {
   path: string | null;
 };
 
+/** In bytes: how much larger a batch becomes by the context that its events share. What is beyond the bounds is given to none of them. */
+export function repeatedBytes({ items, context }: Batch): number {
+  const shared = sharedContext(context);
+  return 'fields' in shared ? Buffer.byteLength(JSON.stringify(shared.fields)) * items.length : 0;
+}
+
 /** Returns once what was accepted is durable. */
 export async function takeIn(
   services: IntakeServices,
@@ -71,7 +78,8 @@ export async function takeIn(
   const rejected: RejectedEvent[] = [];
   const reject = (index: number, refusal: Refusal) => rejected.push(rejection(batch.items[index], index, refusal));
   const incoming: { index: number; event: Incoming }[] = [];
-  const { type, sentAt, context } = batch;
+  const { type, sentAt } = batch;
+  const context = sharedContext(batch.context);
   const surroundings = { ...request, ...(speaker.kind === 'server' && { userAgent: '' }) };
   const declaredConsents = speaker.declared_consents;
   const options = { type, sentAt, context, receivedAt: received_at, catalogue, surroundings, declaredConsents };

@@ -94,12 +94,21 @@ const readPayload = (raw: Record<string, unknown>) => ({
   context: readRecord(raw.context),
 });
 
+/** What a batch says once for all its events, or why no event may have it: it is bounded as an event is (threats E5, F6). */
+export type SharedContext = { fields: Record<string, unknown> } | { exceeded: Bounds };
+
+export function sharedContext(given: unknown): SharedContext {
+  if (!isRecord(given)) return { fields: {} };
+  const exceeded = exceededBound(given);
+  return exceeded ? { exceeded } : { fields: given };
+}
+
 export type NormaliseOptions = {
   /** What the path says; unset in a batch, where each event says it. */
   type: EventType | undefined;
   /** Of the batch, where the event has none of its own. */
   sentAt: unknown;
-  context: unknown;
+  context: SharedContext;
   receivedAt: Date;
   catalogue: Catalogue;
   surroundings: Surroundings;
@@ -128,7 +137,9 @@ export function normalise(raw: unknown, options: NormaliseOptions): { incoming: 
     sent.sentAt ?? options.sentAt,
     options.receivedAt.getTime(),
   );
-  const context = readContext(sent.context ?? readRecord(options.context) ?? {}, options);
+  if (!sent.context && 'exceeded' in options.context) return refused(options.context.exceeded);
+  const shared = 'fields' in options.context ? options.context.fields : {};
+  const context = readContext(sent.context ?? shared, options);
   const incoming = {
     timestamp,
     original_timestamp,

@@ -262,6 +262,22 @@ describe('413 (F6)', () => {
     expect(answer.status).toBe(413);
   });
 
+  it('E5, F7: the context of a batch is bounded as an event is, alone and with all that it would be repeated in', async () => {
+    const event = (more: object = {}) => ({ ...track(), messageId: crypto.randomUUID(), ...more });
+    const own = event({ context: { locale: 'zh-CN' } });
+    const deep = `${'[{"a":'.repeat(5_000)}1${'}]'.repeat(5_000)}`;
+    const body = JSON.stringify({ batch: [event(), own], context: { deep: 0 } }).replace('"deep":0', `"deep":${deep}`);
+    const answer = await app.send('/v1/batch', body, basic(clientKey));
+    expect([answer.status, answer.body.rejected]).toMatchObject([200, [{ index: 0, code: 'too_deep' }]]);
+    expect(await stored(own.messageId)).toBeDefined();
+    const [large, sound] = ['x'.repeat(33_000), 'x'.repeat(30_000)].map((page) => ({ page }));
+    const refused = await app.send('/v1/batch', { batch: [event()], context: large }, basic(clientKey));
+    expect(refused.body.rejected).toMatchObject([{ code: 'event_too_large' }]);
+    const many = (n: number) => ({ batch: Array.from({ length: n }, () => event()), context: sound });
+    expect((await app.send('/v1/batch', many(10), basic(clientKey))).status).toBe(200);
+    expect((await app.send('/v1/batch', many(400), basic(clientKey))).status).toBe(413);
+  });
+
   it('F7: for a gzip bomb, cut off at the limit', async () => {
     const bomb = gzip(`{"batch":[],"padding":"${'0'.repeat(50_000_000)}"}`);
     expect(bomb.length).toBeLessThan(100_000);
