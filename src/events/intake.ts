@@ -17,7 +17,7 @@ import {
   type Refusal,
   type RejectionCode,
   rejectionMessages,
-  sharedContext,
+  type SharedContext,
 } from './normalise.ts';
 import type { KeyOf } from './people.ts';
 import { maskedClaim, maskedSample } from './personal.ts';
@@ -45,7 +45,7 @@ export type Batch = {
   /** Of the path; undefined in a batch, where each event says its own. */
   type: EventType | undefined;
   sentAt: unknown;
-  context: unknown;
+  context?: SharedContext | undefined;
   /** Judged, and nothing is kept of it. */
   dryRun?: boolean;
 };
@@ -61,8 +61,7 @@ export type RejectedEvent = {
 
 /** In bytes: how much larger a batch becomes by the context that its events share. What is beyond the bounds is given to none of them. */
 export function repeatedBytes({ items, context }: Batch): number {
-  const shared = sharedContext(context);
-  return 'fields' in shared ? Buffer.byteLength(JSON.stringify(shared.fields)) * items.length : 0;
+  return context && 'fields' in context ? Buffer.byteLength(JSON.stringify(context.fields)) * items.length : 0;
 }
 
 /** Returns once what was accepted is durable. */
@@ -78,8 +77,7 @@ export async function takeIn(
   const rejected: RejectedEvent[] = [];
   const reject = (index: number, refusal: Refusal) => rejected.push(rejection(batch.items[index], index, refusal));
   const incoming: { index: number; event: Incoming }[] = [];
-  const { type, sentAt } = batch;
-  const context = sharedContext(batch.context);
+  const { type, sentAt, context } = batch;
   const surroundings = { ...request, ...(speaker.kind === 'server' && { userAgent: '' }) };
   const declaredConsents = speaker.declared_consents;
   const options = { type, sentAt, context, receivedAt: received_at, catalogue, surroundings, declaredConsents };

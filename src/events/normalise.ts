@@ -97,8 +97,8 @@ const readPayload = (raw: Record<string, unknown>) => ({
 /** What a batch says once for all its events, or why no event may have it: it is bounded as an event is (threats E5, F6). */
 export type SharedContext = { fields: Record<string, unknown> } | { exceeded: Bounds };
 
-export function sharedContext(given: unknown): SharedContext {
-  if (!isRecord(given)) return { fields: {} };
+export function sharedContext(given: unknown): SharedContext | undefined {
+  if (!isRecord(given)) return undefined;
   const exceeded = exceededBound(given);
   return exceeded ? { exceeded } : { fields: given };
 }
@@ -108,7 +108,7 @@ export type NormaliseOptions = {
   type: EventType | undefined;
   /** Of the batch, where the event has none of its own. */
   sentAt: unknown;
-  context: SharedContext;
+  context: SharedContext | undefined;
   receivedAt: Date;
   catalogue: Catalogue;
   surroundings: Surroundings;
@@ -137,9 +137,9 @@ export function normalise(raw: unknown, options: NormaliseOptions): { incoming: 
     sent.sentAt ?? options.sentAt,
     options.receivedAt.getTime(),
   );
-  if (!sent.context && 'exceeded' in options.context) return refused(options.context.exceeded);
-  const shared = 'fields' in options.context ? options.context.fields : {};
-  const context = readContext(sent.context ?? shared, options);
+  const shared = sent.context ? { fields: sent.context } : (options.context ?? { fields: {} });
+  if ('exceeded' in shared) return refused(shared.exceeded);
+  const context = readContext(shared.fields, options);
   const incoming = {
     timestamp,
     original_timestamp,

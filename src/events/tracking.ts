@@ -6,7 +6,7 @@ import { fail } from '../errors.ts';
 import type { Context, Exchange } from '../http/server.ts';
 import type { Door } from './door.ts';
 import type { RejectedEvent } from './intake.ts';
-import type { EventType } from './normalise.ts';
+import { type EventType, sharedContext } from './normalise.ts';
 import type { Speaker } from './speaker.ts';
 import { isRecord } from './storable.ts';
 
@@ -19,7 +19,7 @@ export async function takeOne(door: Door, exchange: Exchange, type: EventType): 
   const [rejected] = await door.take(exchange, bytes.length, async () => {
     const event = parseObject(bytes);
     const speaker = known ?? (await door.speakerOfKey(event.writeKey));
-    return { speaker, batch: { items: [event], type, sentAt: undefined, context: undefined } };
+    return { speaker, batch: { items: [event], type, sentAt: undefined } };
   });
   if (rejected?.code === 'event_too_large') throw fail('payload_too_large', { message: rejected.message });
   if (rejected)
@@ -34,7 +34,7 @@ export async function takeBatch(door: Door, exchange: Exchange, known: Speaker |
     const { batch: items, sentAt, context, writeKey } = parseObject(bytes);
     if (!Array.isArray(items)) throw fail('invalid_fields', { fields: { batch: 'A list of events is needed.' } });
     const speaker = known ?? (await door.speakerOfKey(writeKey));
-    return { speaker, batch: { items, type: undefined, sentAt, context } };
+    return { speaker, batch: { items, type: undefined, sentAt, context: sharedContext(context) } };
   });
   return { success: true, rejected };
 }

@@ -51,19 +51,25 @@ export type NewWriteKey = {
   source?: WriteKey['source'] | undefined;
 };
 
-const columns = [
-  'id',
-  'kind',
+/** What a key is told by (kind) and where it came from stay. */
+const changeable = [
   'name',
   'client_ids',
   'origins',
   'channel',
   'catalogue',
   'events_per_minute',
+  'is_enabled',
+] as const satisfies (keyof WriteKey)[];
+export type WriteKeyChange = { [Name in (typeof changeable)[number]]?: WriteKey[Name] | undefined };
+
+const columns = [
+  'id',
+  'kind',
+  ...changeable,
   'declared_consents',
   'declared_by',
   'declared_at',
-  'is_enabled',
   'source',
   'created_at',
 ];
@@ -105,18 +111,6 @@ export async function issueWriteKey(
   await recordAudit(trx, { ...actor, action: 'write_key.created', details: { write_key_id: made.id, ...settings } });
   return made;
 }
-
-/** What a key is told by (kind) and where it came from stay. */
-const changeable = [
-  'name',
-  'client_ids',
-  'origins',
-  'channel',
-  'catalogue',
-  'events_per_minute',
-  'is_enabled',
-] as const satisfies (keyof WriteKey)[];
-export type WriteKeyChange = { [Name in (typeof changeable)[number]]?: WriteKey[Name] | undefined };
 
 /**
  * In force within five seconds. The record holds what became of the settings that differ. Of the sandbox's keys nothing is changed: everybody

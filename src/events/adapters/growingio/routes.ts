@@ -37,7 +37,7 @@ async function take(door: Door, ctx: Context, speaker: Speaker, text: string): P
       .slice(0, mostEvents + 1)
       .map(eventOf);
     // `stm` is the sender's clock when it sent.
-    return { speaker, batch: { items, type: undefined, sentAt: Number(ctx.query.stm), context: undefined } };
+    return { speaker, batch: { items, type: undefined, sentAt: Number(ctx.query.stm) } };
   });
   ctx.set('Cache-Control', 'no-store');
   ctx.status = 204;

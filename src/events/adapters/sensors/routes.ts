@@ -55,7 +55,7 @@ async function receive(door: Door, ctx: Context, dryRun = false): Promise<Reject
   const text = textIn(fields);
   return door.take(ctx, Buffer.byteLength(text), () => {
     const items = recordsIn(text).flatMap((record) => eventsOf(record, speaker));
-    return { speaker, batch: { items, type: undefined, sentAt: undefined, context: undefined, dryRun } };
+    return { speaker, batch: { items, type: undefined, sentAt: undefined, dryRun } };
   });
 }
 
